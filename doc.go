@@ -1,0 +1,2 @@
+// Package purser keeps a service's metered spending inside its budgets.
+package purser
