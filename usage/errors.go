@@ -1,0 +1,16 @@
+package usage
+
+import (
+	"errors"
+
+	"github.com/purser-go/purser/internal/invalid"
+)
+
+// ErrInvalid is what every refusal of bad input unwraps to.
+var ErrInvalid = invalid.ErrInvalid
+
+// A FieldError says which field of an input was refused and why.
+type FieldError = invalid.FieldError
+
+// ErrOverflow means that an amount or a sum of amounts is larger than an int64 number of its units.
+var ErrOverflow = errors.New("amount does not fit into an int64")
