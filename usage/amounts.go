@@ -2,11 +2,10 @@ package usage
 
 import (
 	"errors"
-	"fmt"
-	"math"
+
+	"github.com/shopspring/decimal"
 
 	"github.com/purser-go/purser/internal/invalid"
-	"github.com/shopspring/decimal"
 )
 
 const (

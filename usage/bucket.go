@@ -32,25 +32,34 @@ func ParseBucket(s string) (Bucket, error) {
 	}
 }
 
-// Bounds returns the bucket that t falls in. A nil loc is UTC. It panics if b is none of the four.
+// Bounds returns the bucket that t falls in, the zero Bounds if t lies outside the years 1 to 9998. loc is a zone of the
+// IANA database, UTC if nil. It panics if b is none of the four, and if loc is a zone that [period.Schedule.In] can't take,
+// such as [time.Local].
 func (b Bucket) Bounds(t time.Time, loc *time.Location) period.Bounds {
 	return b.schedule(loc).Bounds(t)
 }
 
 func (b Bucket) schedule(loc *time.Location) period.Schedule {
+	var schedule period.Schedule
 	switch b {
 	case Hour:
-		return period.Hourly.In(loc)
+		schedule = period.Hourly
 	case Day:
-		return period.Daily.In(loc)
+		schedule = period.Daily
 	case Week:
-		return period.Weekly.In(loc)
+		schedule = period.Weekly
 	case Month:
-		return period.Monthly.In(loc)
-	default:
-		panic("usage: unknown bucket " + string(b))
+		schedule = period.Monthly
 	}
+	schedule = schedule.In(loc)
+	if err := schedule.Validate(); err != nil {
+		panic(fmt.Sprintf("usage: bucket %q in %v: %v", b, loc, err))
+	}
+	return schedule
 }
+
+// calendar is what buckets tile.
+var calendar = period.Lifetime.Bounds(MinTime)
 
 // A Point is one bucket of a history.
 type Point struct {
@@ -80,13 +89,14 @@ func Gather(b Bucket, loc *time.Location, rows iter.Seq2[time.Time, Totals]) ([]
 
 // Fill returns one point for every bucket that overlaps span, ascending: that of points, as [Gather] returns them for the
 // same bucket and zone, or zeros. Points outside span are left out. It makes as many points as span has buckets: the caller
-// bounds it.
+// bounds it. Of a span that goes beyond [period.Lifetime] only what lies within counts.
 func Fill(points []Point, span period.Bounds, b Bucket, loc *time.Location) []Point {
 	known := make(map[int64]Totals, len(points))
 	for _, p := range points {
 		known[p.Start.UnixMicro()] = p.Totals
 	}
 	schedule := b.schedule(loc)
+	span = span.Intersect(calendar)
 	var filled []Point
 	for at := span.Start; at.Before(span.End); {
 		bounds := schedule.Bounds(at)

@@ -54,10 +54,10 @@ type Slice struct {
 
 // Cover cuts span into slices, ascending and without gap or overlap, such that each is read at the coarsest grain that is
 // not above coarsest and fits: whole months in the middle, then whole days, whole quarter hours, and raw edges where span
-// begins or ends inside a quarter hour. zone is the reporting zone. Since 1980 there are never more than seven slices,
-// however long span is.
+// begins or ends inside a quarter hour. zone is the reporting zone, as for [Bucket.Bounds]. Since 1980 there are never more
+// than seven slices, however long span is. Of a span that goes beyond [period.Lifetime] only what lies within is cut.
 func Cover(span period.Bounds, zone *time.Location, coarsest Grain) []Slice {
-	return appendCover(nil, span, zone, coarsest)
+	return appendCover(nil, span.Intersect(calendar), zone, coarsest)
 }
 
 func appendCover(slices []Slice, span period.Bounds, zone *time.Location, g Grain) []Slice {
@@ -67,15 +67,28 @@ func appendCover(slices []Slice, span period.Bounds, zone *time.Location, g Grai
 	case g == Raw:
 		return append(slices, Slice{Raw, span})
 	}
-	start, end := g.bounds(span.Start, zone), g.bounds(span.End, zone)
-	whole := period.Bounds{Start: start.End, End: end.Start}
-	if start.Start.Equal(span.Start) {
-		whole.Start = start.Start
-	}
+	whole := period.Bounds{Start: g.ceil(span.Start, zone), End: g.floor(span.End, zone)}
 	if !whole.Start.Before(whole.End) {
 		return appendCover(slices, span, zone, g-1)
 	}
 	slices = appendCover(slices, period.Bounds{Start: span.Start, End: whole.Start}, zone, g-1)
 	slices = append(slices, Slice{g, whole})
 	return appendCover(slices, period.Bounds{Start: whole.End, End: span.End}, zone, g-1)
+}
+
+// ceil returns the first bound of g that is not before t.
+func (g Grain) ceil(t time.Time, zone *time.Location) time.Time {
+	if b := g.bounds(t, zone); b.Start.Before(t) {
+		return b.End
+	}
+	return t
+}
+
+// floor returns the last bound of g that is not after t.
+func (g Grain) floor(t time.Time, zone *time.Location) time.Time {
+	// Not the bounds of t itself: the end of the last period of all lies in none.
+	if b := g.bounds(t.Add(-time.Nanosecond), zone); b.End.After(t) {
+		return b.Start
+	}
+	return t
 }

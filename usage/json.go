@@ -1,9 +1,6 @@
 package usage
 
-import (
-	"encoding/json"
-	"time"
-)
+import "encoding/json"
 
 // UnmarshalJSON reads the flat object that [Event.MarshalJSON] writes. An amount may be a number or a string that holds
 // exactly one, null is as if absent, and of a repeated member the last counts. Unknown members and values of the wrong kind

@@ -10,8 +10,9 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"github.com/purser-go/purser/internal/invalid"
 	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/internal/invalid"
 )
 
 // maxObject is the length of the longest text of one object: more than any valid one has, all characters escaped.

@@ -3,8 +3,9 @@ package usage
 import (
 	"math/big"
 
-	"github.com/purser-go/purser/internal/invalid"
 	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/internal/invalid"
 )
 
 // A Metric is what is counted.
