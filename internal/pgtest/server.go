@@ -1,0 +1,107 @@
+package pgtest
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A Setting is "name=value", as in postgresql.conf, without quotes.
+type Setting string
+
+// Durable makes the server flush every commit to the disk, as it does outside of tests. Without it, a commit survives
+// [Server.Kill] all the same, but not the machine's crash.
+const Durable Setting = "fsync=on"
+
+// defaults are for speed and for tests of many processes. The zone is an unusual one (UTC+05:45), so that a store that
+// leans on the server's zone is caught.
+var defaults = []Setting{"fsync=off", "max_connections=300", "timezone=Asia/Kathmandu", "unix_socket_directories="}
+
+// A Server is a throw-away Postgres. It listens on the loopback only, and it and its data go when [Server.Close] is
+// called or when the process that launched it ends, however that ends. Its methods must not be called concurrently.
+type Server struct {
+	url     string
+	keeper  *keeper
+	options string
+}
+
+// Start launches a server that is t's own, to be crashed and started again, and closes it when t ends. With -short, t is
+// skipped.
+func Start(t testing.TB, settings ...Setting) *Server {
+	t.Helper()
+	skipIfShort(t)
+	server, err := Launch(settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Errorf("close the test's server: %v", err)
+		}
+	})
+	return server
+}
+
+// Launch starts a server from the installed binaries. Later settings win over earlier ones and over the defaults, which
+// are fsync=off and max_connections=300.
+func Launch(settings ...Setting) (*Server, error) {
+	password := rand.Text()
+	keeper, err := newKeeper(password)
+	if err != nil {
+		return nil, fmt.Errorf("launch a Postgres for tests: %w", err)
+	}
+	if err := keeper.do("init"); err != nil {
+		return nil, errors.Join(err, keeper.close())
+	}
+	server := &Server{keeper: keeper}
+	// Another process may take the port between the look and the start.
+	for range 3 {
+		port := freePort()
+		server.options = options(port, settings)
+		server.url = fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres?sslmode=disable", password, port)
+		if err = server.Start(); err == nil {
+			return server, nil
+		}
+	}
+	return nil, errors.Join(err, keeper.close())
+}
+
+func options(port int, settings []Setting) string {
+	all := append([]Setting{"port=" + Setting(strconv.Itoa(port))}, defaults...)
+	var b strings.Builder
+	for _, s := range append(all, settings...) {
+		fmt.Fprintf(&b, " -c '%s'", s)
+	}
+	return b.String()
+}
+
+// URL returns the address of the server's own, empty database, as its superuser.
+func (s *Server) URL() string { return s.url }
+
+// Kill stops the server at once, as a crash would: connections are cut, nothing is written that was not written before.
+func (s *Server) Kill() error { return s.keeper.do("kill") }
+
+// Start starts the server after [Server.Kill], at the same address. It returns once the server has recovered and takes
+// connections.
+func (s *Server) Start() error { return s.keeper.do("start" + s.options) }
+
+// Close stops the server and removes its data.
+func (s *Server) Close() error { return s.keeper.close() }
+
+// freePort returns a port that nobody listens on, from below the range that systems take the ports of outgoing
+// connections from: those would take the port of a killed server before it starts again.
+func freePort() int {
+	for {
+		port := 20000 + mathrand.IntN(10000)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			listener.Close()
+			return port
+		}
+	}
+}
