@@ -1,0 +1,209 @@
+package budget
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/purser-go/purser/alert"
+	"github.com/purser-go/purser/usage"
+)
+
+// maxCached bounds how many scope keys a cache remembers. Beyond it the cache starts anew.
+const maxCached = 1 << 16
+
+// A cache remembers which definitions stand under which scope keys. What it knows is true for one version of the
+// catalog, which a recorder compares with the version that it reads under the fence.
+type cache struct {
+	mu      sync.Mutex
+	loaded  bool
+	catalog Catalog
+	zone    reportingZone
+	shapes  []matcher
+	known   map[ScopeKey][]*cached // also the keys that have no definitions
+}
+
+// cached is a definition with what is computed from it once.
+type cached struct {
+	Definition
+	marks []alert.Mark
+}
+
+func newCached(d Definition) *cached { return &cached{Definition: d, marks: d.marks()} }
+
+// found is what a cache knows about some subjects.
+type found struct {
+	catalog Catalog
+	zone    reportingZone
+	budgets [][]*cached // by subject, in the order given: the candidates, whose Charge has the last word
+}
+
+// find returns the candidates for these subjects, from the store where they are not known yet.
+func (c *cache) find(ctx context.Context, s Store, subjects []usage.Subject) (found, error) {
+	for {
+		f, missing, ok := c.lookup(subjects)
+		if ok {
+			return f, nil
+		}
+		err := s.View(ctx, func(r ReadTx) error { return c.load(ctx, r, subjects, missing) })
+		if err != nil {
+			return found{}, err
+		}
+	}
+}
+
+// findIn returns the candidates for these subjects as a transaction sees them.
+func findIn(ctx context.Context, r ReadTx, subjects []usage.Subject) (found, error) {
+	var c cache
+	if err := c.load(ctx, r, subjects, nil); err != nil {
+		return found{}, err
+	}
+	f, _, _ := c.lookup(subjects)
+	return f, nil
+}
+
+// forget makes the next find read everything from the store again, unless that was done since this version was found.
+func (c *cache) forget(version int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.catalog.Version == version {
+		c.loaded = false
+	}
+}
+
+func (c *cache) lookup(subjects []usage.Subject) (f found, missing []ScopeKey, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.loaded {
+		return found{}, nil, false
+	}
+	f = found{catalog: c.catalog, zone: c.zone, budgets: make([][]*cached, len(subjects))}
+	for i, subject := range subjects {
+		for _, shape := range c.shapes {
+			key, covers := shape.key(subject)
+			if !covers {
+				continue
+			}
+			budgets, isKnown := c.known[key]
+			if !isKnown {
+				missing = append(missing, key)
+			}
+			f.budgets[i] = append(f.budgets[i], budgets...)
+		}
+	}
+	return f, missing, len(missing) == 0
+}
+
+// load reads the missing keys, or those of all subjects if the catalog has moved on or was not read before.
+func (c *cache) load(ctx context.Context, r ReadTx, subjects []usage.Subject, missing []ScopeKey) error {
+	catalog, err := r.Catalog(ctx)
+	if err != nil {
+		return fmt.Errorf("read the catalog: %w", err)
+	}
+	zone, err := newReportingZone(catalog.ReportingZone)
+	if err != nil {
+		return err
+	}
+	shapes, err := newMatchers(catalog.Shapes)
+	if err != nil {
+		return err
+	}
+	keys := missing
+	if c.isStale(catalog.Version) {
+		keys = candidateKeys(shapes, subjects)
+	}
+	definitions, err := r.Definitions(ctx, keys)
+	if err != nil {
+		return fmt.Errorf("read definitions: %w", err)
+	}
+	c.put(catalog, zone, shapes, keys, definitions)
+	return nil
+}
+
+func (c *cache) isStale(version int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.loaded || c.catalog.Version != version
+}
+
+func (c *cache) put(catalog Catalog, zone reportingZone, shapes []matcher, keys []ScopeKey, definitions map[ScopeKey][]Definition) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.loaded || c.catalog.Version != catalog.Version || len(c.known)+len(keys) > maxCached {
+		c.loaded, c.catalog, c.zone, c.shapes = true, catalog, zone, shapes
+		c.known = make(map[ScopeKey][]*cached, len(keys))
+	}
+	for _, key := range keys {
+		var budgets []*cached
+		for _, d := range definitions[key] {
+			budgets = append(budgets, newCached(d))
+		}
+		c.known[key] = budgets
+	}
+}
+
+func candidateKeys(shapes []matcher, subjects []usage.Subject) []ScopeKey {
+	seen := make(map[ScopeKey]bool)
+	var keys []ScopeKey
+	for _, subject := range subjects {
+		for _, shape := range shapes {
+			if key, covers := shape.key(subject); covers && !seen[key] {
+				seen[key] = true
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
+}
+
+// A matcher finds the scope key of a subject for one shape.
+type matcher struct {
+	shape      Shape
+	dimensions []usage.Dimension
+	each       []bool
+}
+
+func newMatchers(shapes []Shape) ([]matcher, error) {
+	matchers := make([]matcher, len(shapes))
+	for i, shape := range shapes {
+		m, err := newMatcher(shape)
+		if err != nil {
+			return nil, err
+		}
+		matchers[i] = m
+	}
+	return matchers, nil
+}
+
+func newMatcher(shape Shape) (matcher, error) {
+	m := matcher{shape: shape}
+	for rest := string(shape); rest != ""; rest = rest[1:] {
+		dimension, after, err := cutPrefixed(rest)
+		if err != nil || after == "" {
+			return matcher{}, fmt.Errorf("scope shape %q is malformed", string(shape))
+		}
+		m.dimensions = append(m.dimensions, usage.Dimension(dimension))
+		m.each = append(m.each, after[0] == '*')
+		rest = after
+	}
+	return m, nil
+}
+
+// key returns the key under which budgets of this shape that may cover the subject stand, and false if none can.
+func (m matcher) key(subject usage.Subject) (ScopeKey, bool) {
+	var fixed strings.Builder
+	for i, d := range m.dimensions {
+		value := subject.Value(d)
+		if value == "" {
+			return ScopeKey{}, false
+		}
+		if !m.each[i] {
+			fixed.WriteString(strconv.Itoa(len(value)))
+			fixed.WriteByte(':')
+			fixed.WriteString(value)
+		}
+	}
+	return ScopeKey{Shape: m.shape, Fixed: fixed.String()}, true
+}

@@ -1,0 +1,334 @@
+package budget
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/purser-go/purser/internal/invalid"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/usage"
+)
+
+// Create makes a budget and counts the usage of its running period, also what was recorded before. Recording by others
+// goes on meanwhile but for the moment in which the counters are computed. It returns the budget as stored.
+//
+// Errors: ErrInvalid with the fields, ErrConflict if the id is taken, ErrPruned if the running period began before the
+// prune floor.
+func (l *Ledger) Create(ctx context.Context, b Budget) (Budget, error) {
+	b = b.withDefaults()
+	if b.ID == "" {
+		b.ID = l.options.NewID()
+	}
+	if b.CreatedBy == "" {
+		b.CreatedBy = l.actor
+	}
+	now := l.now()
+	b.Version, b.CreatedAt, b.UpdatedAt = 1, now, now
+	if err := b.Validate(); err != nil {
+		return Budget{}, fmt.Errorf("create budget: %w", err)
+	}
+	d := Definition{Budget: b}
+	d.restart(now)
+	err := l.update(ctx, "create budget", func(tx Tx) error {
+		ch, err := l.beginChange(ctx, tx, b.ID, now)
+		if err != nil {
+			return err
+		}
+		if ch.old != nil {
+			return l.sameCreated(*ch.old, b)
+		}
+		return ch.put(ctx, d, l.auditChange("create_budget", nil, &b))
+	})
+	if err != nil {
+		return Budget{}, err
+	}
+	return b, nil
+}
+
+// sameCreated tells an earlier run of the same Create, whose commit was not known to have worked, from another's budget.
+func (l *Ledger) sameCreated(stands Definition, b Budget) error {
+	if stands.Version == 1 && stands.CreatedAt.Equal(b.CreatedAt) && sameFields(&stands.Budget, &b) {
+		return nil
+	}
+	return fmt.Errorf("%w: the id %q is taken", ErrConflict, b.ID)
+}
+
+// Update changes a budget: fn gets it as it is stored and changes what it likes but ID, Version, CreatedBy and the times
+// of creation and update. fn may run several times. If fn returns an error, nothing is changed, and Update returns it. A caller who changes
+// what they have read before sets Version to the one they read: if that is no longer current, the error is ErrConflict.
+//
+// If Scope, Except, Metric, Schedule, StartsAt or EndsAt change, the running period is counted anew and counters of
+// earlier ones are dropped; their usage is computed when it is read. A new CostPerCredit holds for later usage only.
+// It returns the budget as stored. A change that changes nothing is none: version and audit stay as they are.
+//
+// Errors: ErrNotFound, ErrConflict, ErrInvalid with the fields, ErrPruned.
+func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) (Budget, error) {
+	now := l.now()
+	var updated Budget
+	err := l.update(ctx, fmt.Sprintf("update budget %q", id), func(tx Tx) error {
+		ch, err := l.beginChange(ctx, tx, id, now)
+		if err != nil {
+			return err
+		}
+		if ch.old == nil {
+			return ErrNotFound
+		}
+		b := ch.old.Budget.clone()
+		if err := fn(&b); err != nil {
+			return err
+		}
+		if b.Version != ch.old.Version {
+			return fmt.Errorf("%w: version %d is not the current one, %d", ErrConflict, b.Version, ch.old.Version)
+		}
+		b = b.withDefaults()
+		if err := b.validateChange(ch.old.Budget); err != nil {
+			return err
+		}
+		if updated = ch.old.Budget; sameFields(&ch.old.Budget, &b) {
+			return nil
+		}
+		b.Version, b.UpdatedAt = b.Version+1, now
+		updated = b
+		return ch.update(ctx, b, l.auditChange("update_budget", &ch.old.Budget, &b))
+	})
+	if err != nil {
+		return Budget{}, err
+	}
+	return updated, nil
+}
+
+// validateChange checks b as a whole, and that it is still the budget that it was.
+func (b Budget) validateChange(old Budget) error {
+	switch {
+	case b.ID != old.ID:
+		return invalid.Field("id", "can't be changed")
+	case b.CreatedBy != old.CreatedBy:
+		return invalid.Field("created_by", "can't be changed")
+	case !b.CreatedAt.Equal(old.CreatedAt), !b.UpdatedAt.Equal(old.UpdatedAt):
+		return invalid.Field("created_at", "and updated_at can't be changed")
+	}
+	return b.Validate()
+}
+
+// Delete deletes a budget with its counters. Events, alerts and audit entries stay.
+//
+// Errors: ErrNotFound.
+func (l *Ledger) Delete(ctx context.Context, id string) error {
+	now := l.now()
+	return l.update(ctx, fmt.Sprintf("delete budget %q", id), func(tx Tx) error {
+		ch, err := l.beginChange(ctx, tx, id, now)
+		if err != nil {
+			return err
+		}
+		if ch.old == nil {
+			return ErrNotFound
+		}
+		_, err = tx.Apply(ctx, Writes{
+			DeleteBudgets: []string{id},
+			Catalog:       ch.nextCatalog(),
+			Audit:         []AuditEntry{l.auditChange("delete_budget", &ch.old.Budget, nil)},
+		})
+		return err
+	})
+}
+
+// A definitionChange is a change of one definition, under the exclusive fence.
+type definitionChange struct {
+	core    *core
+	tx      Tx
+	now     time.Time
+	catalog Catalog
+	old     *Definition // nil: there was none
+}
+
+func (c *core) beginChange(ctx context.Context, tx Tx, id string, now time.Time) (*definitionChange, error) {
+	if err := tx.Fence(ctx, Exclusive); err != nil {
+		return nil, err
+	}
+	catalog, err := tx.Catalog(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	definitions, err := tx.Budgets(ctx, BudgetQuery{IDs: []string{id}})
+	if err != nil {
+		return nil, fmt.Errorf("read the budget: %w", err)
+	}
+	ch := &definitionChange{core: c, tx: tx, now: now, catalog: catalog}
+	if len(definitions) > 0 {
+		ch.old = &definitions[0]
+	}
+	return ch, nil
+}
+
+// nextCatalog returns the catalog with its next version. Versions follow the clock, so that one which a restored backup
+// has forgotten is not given again to other definitions.
+func (ch *definitionChange) nextCatalog() *Catalog {
+	next := ch.catalog
+	next.Version = max(next.Version+1, ch.now.UnixMicro())
+	return &next
+}
+
+func (ch *definitionChange) update(ctx context.Context, b Budget, audit AuditEntry) error {
+	d := Definition{Budget: b, Rates: ch.old.Rates, CountedFrom: ch.old.CountedFrom}
+	if b.Metric == ch.old.Metric && !b.CostPerCredit.Equal(ch.old.CostPerCredit) {
+		from, err := ch.nextRateStart(ctx, &d)
+		if err != nil {
+			return err
+		}
+		d.Rates = append(slices.Clone(d.Rates), Rate{From: from, CostPerCredit: b.CostPerCredit})
+	}
+	if countsOtherwise(ch.old.Budget, b) {
+		d.CountedFrom = b.Schedule.Bounds(ch.now).Start
+	}
+	if b.Metric != ch.old.Metric {
+		d.restart(ch.now)
+	}
+	return ch.put(ctx, d, audit)
+}
+
+// restart makes d count from the running period on, credits at the one rate that it has.
+func (d *Definition) restart(now time.Time) {
+	d.CountedFrom, d.Rates = d.Schedule.Bounds(now).Start, nil
+	if d.CostPerCredit.IsPositive() {
+		d.Rates = []Rate{{CostPerCredit: d.CostPerCredit}}
+	}
+}
+
+// countsOtherwise reports whether some event is charged differently by b than by old.
+func countsOtherwise(old, b Budget) bool {
+	return old.Metric != b.Metric || old.Schedule != b.Schedule || !maps.Equal(old.Scope, b.Scope) ||
+		!maps.EqualFunc(old.Except, b.Except, slices.Equal[[]string]) ||
+		!old.StartsAt.Equal(b.StartsAt) || !old.EndsAt.Equal(b.EndsAt)
+}
+
+// nextRateStart returns the instant from which a new rate holds: now, or after the newest event that was charged at the
+// old one.
+func (ch *definitionChange) nextRateStart(ctx context.Context, d *Definition) (time.Time, error) {
+	from := ch.now
+	q := EventQuery{Span: period.Bounds{Start: from, End: usage.EndTime}, Where: d.Scope.fixed()}
+	err := eachEvent(ctx, ch.tx, q, func(e *StoredEvent) error {
+		from = e.Time.Add(time.Microsecond)
+		return nil
+	})
+	return from, err
+}
+
+// put stores d in the place of the old definition, counts anew if it must, and makes the alerts of the running period.
+func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEntry) error {
+	w := Writes{PutBudgets: []Definition{d}, Catalog: ch.nextCatalog(), Audit: []AuditEntry{audit}}
+	before, err := ch.runningCounters(ctx)
+	if err != nil {
+		return err
+	}
+	after := before
+	if ch.old == nil || countsOtherwise(ch.old.Budget, d.Budget) {
+		if after, err = recount(ctx, ch.tx, ch.catalog, &d, ch.now); err != nil {
+			return err
+		}
+		if ch.old != nil {
+			after.setEpisode(ch.now)
+		}
+		w.DropCounters, w.Counters = []string{d.ID}, after.counters()
+	}
+	if _, err := ch.tx.Apply(ctx, w); err != nil {
+		return err
+	}
+	alerts := ch.alerts(&d, before, after)
+	if len(alerts.Alerts) == 0 {
+		return nil
+	}
+	_, err = ch.tx.Apply(ctx, alerts)
+	return err
+}
+
+// runningCounters returns the old definition's counters of the running period.
+func (ch *definitionChange) runningCounters(ctx context.Context) (tallies, error) {
+	running := make(tallies)
+	if ch.old == nil {
+		return running, nil
+	}
+	key := CounterKey{Budget: ch.old.ID, Start: ch.old.Schedule.Bounds(ch.now).Start.UnixMicro()}
+	counters, err := ch.tx.Counters(ctx, CounterQuery{Periods: []CounterKey{key}})
+	if err != nil {
+		return nil, fmt.Errorf("read counters: %w", err)
+	}
+	for _, c := range counters {
+		running[c.CounterKey] = c.Tally
+	}
+	return running, nil
+}
+
+// setEpisode makes the alerts of counters that were counted anew others than any that were made before.
+func (t tallies) setEpisode(now time.Time) {
+	for key, tally := range t {
+		tally.Episode = now.Unix()
+		t[key] = tally
+	}
+}
+
+func (ch *definitionChange) alerts(d *Definition, before, after tallies) Writes {
+	var w Writes
+	running := d.Schedule.Bounds(ch.now).Start.UnixMicro()
+	next := newCached(*d)
+	old := &cached{}
+	if ch.old != nil && ch.old.Metric == d.Metric {
+		old = newCached(*ch.old)
+	}
+	for key, tally := range after {
+		if key.Start != running {
+			continue
+		}
+		change{
+			definition: d, key: key, tally: tally,
+			usedBefore: before[key].used(), before: old.marks, after: next.marks,
+		}.alerts(ch.core, &w)
+	}
+	return w
+}
+
+func sameFields(a, b *Budget) bool { return reflect.DeepEqual(fieldsOf(a), fieldsOf(b)) }
+
+// auditChange returns the entry for a change of a budget: with those fields before and after it that differ.
+func (l *Ledger) auditChange(action string, before, after *Budget) AuditEntry {
+	entry := AuditEntry{ID: l.options.NewID(), Time: l.now(), Actor: l.actor, Action: action, Kind: "budget"}
+	old, changed := fieldsOf(before), fieldsOf(after)
+	for _, b := range []*Budget{before, after} {
+		if b != nil {
+			entry.Target, entry.Tenant = b.ID, b.tenant()
+		}
+	}
+	if before != nil && after != nil {
+		for name, value := range old {
+			if string(value) == string(changed[name]) {
+				delete(old, name)
+				delete(changed, name)
+			}
+		}
+	}
+	entry.Before, entry.After = objectOf(old), objectOf(changed)
+	return entry
+}
+
+// tenant returns the tenant that the budget is about, "" if it is about none in particular.
+func (b *Budget) tenant() string {
+	if tenant := b.Scope[usage.Tenant]; tenant != Each {
+		return string(tenant)
+	}
+	return ""
+}
+
+func objectOf(fields map[string]json.RawMessage) json.RawMessage {
+	if fields == nil {
+		return nil
+	}
+	object, err := json.Marshal(fields)
+	if err != nil {
+		panic("purser: fields that were JSON are not: " + err.Error())
+	}
+	return object
+}

@@ -1,0 +1,152 @@
+package budget
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/alert"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/usage"
+)
+
+// number is a decimal that is written as a JSON number with its exact text.
+type number decimal.Decimal
+
+func (n number) MarshalJSON() ([]byte, error) { return []byte(decimal.Decimal(n).String()), nil }
+
+func optionalNumber(d decimal.Decimal) *number {
+	if d.IsZero() {
+		return nil
+	}
+	return new(number(d))
+}
+
+func numbers(ds []decimal.Decimal) []number {
+	ns := make([]number, len(ds))
+	for i, d := range ds {
+		ns[i] = number(d)
+	}
+	return ns
+}
+
+// budgetJSON is a budget as it is written in JSON and in the audit.
+type budgetJSON struct {
+	ID               string            `json:"id"`
+	Name             string            `json:"name"`
+	Description      string            `json:"description"`
+	Metric           usage.Metric      `json:"metric"`
+	Limit            number            `json:"limit"`
+	CostPerCredit    *number           `json:"cost_per_credit"`
+	Schedule         period.Schedule   `json:"schedule"`
+	Scope            Scope             `json:"scope"`
+	Except           Except            `json:"except"`
+	StartsAt         *time.Time        `json:"starts_at"`
+	EndsAt           *time.Time        `json:"ends_at"`
+	AllowedResources []string          `json:"allowed_resources"`
+	Enforcement      Enforcement       `json:"enforcement"`
+	MinHold          *number           `json:"min_hold"`
+	WarningPercent   number            `json:"warning_percent"`
+	CriticalPercent  number            `json:"critical_percent"`
+	ExtraPercents    []number          `json:"extra_percents"`
+	Enabled          bool              `json:"enabled"`
+	Owner            string            `json:"owner"`
+	CreatedBy        string            `json:"created_by"`
+	Labels           map[string]string `json:"labels"`
+	Metadata         json.RawMessage   `json:"metadata"`
+	Version          int64             `json:"version,omitempty"`
+	CreatedAt        *time.Time        `json:"created_at,omitempty"`
+	UpdatedAt        *time.Time        `json:"updated_at,omitempty"`
+}
+
+func newBudgetJSON(b *Budget) budgetJSON {
+	metadata := b.Metadata
+	if len(metadata) == 0 {
+		metadata = json.RawMessage("{}")
+	}
+	scope := b.Scope
+	if scope == nil {
+		scope = Scope{}
+	}
+	return budgetJSON{
+		ID: b.ID, Name: b.Name, Description: b.Description,
+		Metric: b.Metric, Limit: number(b.Limit), CostPerCredit: optionalNumber(b.CostPerCredit),
+		Schedule: b.Schedule, Scope: scope, Except: b.Except,
+		StartsAt: optionalTime(b.StartsAt), EndsAt: optionalTime(b.EndsAt),
+		AllowedResources: append([]string{}, b.AllowedResources...),
+		Enforcement:      b.Enforcement, MinHold: optionalNumber(b.MinHold),
+		WarningPercent:  number(b.Thresholds.WarningPercent()),
+		CriticalPercent: number(b.Thresholds.CriticalPercent()),
+		ExtraPercents:   numbers(b.Thresholds.Extra),
+		Enabled:         !b.Disabled,
+		Owner:           b.Owner, CreatedBy: b.CreatedBy, Labels: b.Labels, Metadata: metadata,
+		Version: b.Version, CreatedAt: optionalTime(b.CreatedAt), UpdatedAt: optionalTime(b.UpdatedAt),
+	}
+}
+
+func optionalTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// MarshalJSON writes b with all its defaults filled in; amounts are numbers with their exact text.
+func (b Budget) MarshalJSON() ([]byte, error) { return json.Marshal(newBudgetJSON(&b)) }
+
+// fieldsOf returns what can be changed of a budget, and its id, by the names that they have in JSON; nil for nil.
+func fieldsOf(b *Budget) map[string]json.RawMessage {
+	if b == nil {
+		return nil
+	}
+	written := newBudgetJSON(b)
+	written.Version, written.CreatedAt, written.UpdatedAt = 0, nil, nil
+	text, err := json.Marshal(written)
+	if err != nil {
+		panic("purser: a validated budget can't be written: " + err.Error())
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		panic("purser: a budget that was written can't be read: " + err.Error())
+	}
+	return fields
+}
+
+type statusJSON struct {
+	ID          string          `json:"id"`
+	Name        string          `json:"name"`
+	Value       Value           `json:"value"`
+	Metric      usage.Metric    `json:"metric"`
+	Limit       number          `json:"limit"`
+	Used        number          `json:"used"`
+	Recorded    number          `json:"recorded"`
+	Adjusted    number          `json:"adjusted"`
+	Reserved    number          `json:"reserved"`
+	Remaining   number          `json:"remaining"`
+	Available   number          `json:"available"`
+	Percent     number          `json:"percent"`
+	Level       alert.Level     `json:"level"`
+	OverLimit   bool            `json:"over_limit"`
+	Enabled     bool            `json:"enabled"`
+	Enforcement Enforcement     `json:"enforcement"`
+	Schedule    period.Schedule `json:"schedule"`
+	PeriodStart time.Time       `json:"period_start"`
+	PeriodEnd   time.Time       `json:"period_end"` // exclusive
+	Denied      int64           `json:"denied"`
+	WouldDeny   int64           `json:"would_deny"`
+}
+
+// MarshalJSON writes s flat, with the budget's id, name and metric; amounts are numbers with their exact text, the
+// period's end is exclusive.
+func (s Status) MarshalJSON() ([]byte, error) {
+	b := s.Budget
+	return json.Marshal(statusJSON{
+		ID: b.ID, Name: b.Name, Value: s.Value, Metric: b.Metric, Limit: number(b.Limit),
+		Used: number(s.Used), Recorded: number(s.Recorded), Adjusted: number(s.Adjusted), Reserved: number(s.Reserved),
+		Remaining: number(s.Remaining), Available: number(s.Available),
+		Percent: number(s.Percent), Level: s.Level, OverLimit: s.OverLimit,
+		Enabled: !b.Disabled, Enforcement: b.Enforcement, Schedule: b.Schedule,
+		PeriodStart: s.Period.Start, PeriodEnd: s.Period.End, Denied: s.Denied, WouldDeny: s.WouldDeny,
+	})
+}

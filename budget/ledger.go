@@ -1,0 +1,119 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/purser-go/purser/usage"
+)
+
+// A Ledger records usage and counts it against budgets. It is safe for concurrent use; calls that record at the same
+// time share a transaction, and each returns after that transaction's commit with its own result.
+//
+// It starts no goroutines and holds nothing that must be closed.
+type Ledger struct {
+	*core
+	actor string
+}
+
+// core is what a ledger shares with those derived from it by By.
+type core struct {
+	store   Store
+	options Options
+	cache   *cache
+	queue   *queue // nil: bound to a caller's transaction, nothing is grouped
+}
+
+// Options configures a [Ledger]. A nil *Options means all defaults.
+type Options struct {
+	// Now returns the current time: that of events without one, and the one that says what is too far in the future.
+	// Defaults to time.Now.
+	Now func() time.Time
+	// NewID makes the ids of budgets, alerts and audit entries. Defaults to usage.NewID, a UUIDv7.
+	NewID func() string
+	// FutureTolerance is how far ahead of Now the time of an event may be. Defaults to 5 minutes.
+	FutureTolerance time.Duration
+	// FlushTimeout is how long one shared transaction may take, its retries included. Defaults to 10 seconds.
+	FlushTimeout time.Duration
+	// Observe, if not nil, is called after every transaction that recorded, on the goroutine of one of its callers.
+	Observe func(Op)
+}
+
+// An Op is one transaction that recorded.
+type Op struct {
+	Name  string        // "record"
+	Items int           // how many events it was about
+	Took  time.Duration // from before the transaction until after its commit
+	Err   error
+}
+
+// NewLedger returns a ledger on this store.
+func NewLedger(s Store, o *Options) *Ledger {
+	c := &core{store: s, cache: &cache{}}
+	if o != nil {
+		c.options = *o
+	}
+	c.options.setDefaults()
+	c.queue = newQueue(c.flush)
+	return &Ledger{core: c}
+}
+
+func (o *Options) setDefaults() {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.NewID == nil {
+		o.NewID = usage.NewID
+	}
+	if o.FutureTolerance == 0 {
+		o.FutureTolerance = 5 * time.Minute
+	}
+	if o.FlushTimeout == 0 {
+		o.FlushTimeout = 10 * time.Second
+	}
+	if o.Observe == nil {
+		o.Observe = func(Op) {}
+	}
+}
+
+// By returns a ledger whose changes are audited as this actor's. It shares everything with l.
+func (l *Ledger) By(actor string) *Ledger {
+	return &Ledger{core: l.core, actor: actor}
+}
+
+// WithStore returns a ledger like l on another store: one that is bound to a transaction of the caller's. Its calls
+// are part of that transaction, take effect when the caller commits, and are neither grouped nor retried. Make them the
+// last thing before the commit, one batch rather than several calls: they hold locks that other recorders wait for.
+func (l *Ledger) WithStore(s Store) *Ledger {
+	// A cache of its own: what the caller's transaction changed must not be seen by others, for it may be rolled back.
+	return &Ledger{core: &core{store: s, options: l.options, cache: &cache{}}, actor: l.actor}
+}
+
+func (c *core) now() time.Time { return micros(c.options.Now()) }
+
+// update runs one transaction of a single caller: of a change, a correction, an adjustment.
+func (c *core) update(ctx context.Context, what string, fn func(Tx) error) error {
+	if err := c.retryUnknown(func() error { return c.store.Update(ctx, fn) }); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// retryUnknown runs a transaction once more if the outcome of its commit is unknown. What runs in it finds its own ids
+// then and says so; if the outcome is unknown again, the caller is told.
+func (c *core) retryUnknown(run func() error) error {
+	err := run()
+	if errors.Is(err, ErrOutcomeUnknown) {
+		err = run()
+	}
+	return err
+}
+
+func (c *core) view(ctx context.Context, what string, fn func(ReadTx) error) error {
+	if err := c.store.View(ctx, fn); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}

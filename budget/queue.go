@@ -1,0 +1,160 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// maxFlush is how many events one transaction records at the most. One call's own events are never split, so a call
+// must not bring more.
+const maxFlush = 500
+
+// A queue merges the calls that wait at the same time into one transaction. The first caller leads: it flushes for all
+// that are waiting, once, and hands the lead to the first of those that came meanwhile. There is no timer and no
+// goroutine, so that a lone caller has the latency of one commit, and many share it.
+type queue struct {
+	flush func(ctx context.Context, entries []*entry) error
+
+	mu      sync.Mutex
+	waiting []*call
+	led     bool // somebody leads or was told to
+}
+
+// A call is what one caller waits for.
+type call struct {
+	entries []*entry
+	err     error         // what the flush as a whole came to; valid once done is closed
+	lead    chan struct{} // closed when this call is to lead
+	done    chan struct{} // closed when this call was flushed
+}
+
+func newQueue(flush func(context.Context, []*entry) error) *queue {
+	return &queue{flush: flush}
+}
+
+// do flushes the entries, together with those of other callers, and returns when that is done. If ctx ends before the
+// entries were taken up, nothing is stored; if it ends later, the error is ErrOutcomeUnknown and the entries must not
+// be touched any more.
+func (q *queue) do(ctx context.Context, entries []*entry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c := &call{entries: entries, lead: make(chan struct{}), done: make(chan struct{})}
+	if !q.enter(c) {
+		select {
+		case <-c.done:
+			return c.err
+		case <-c.lead:
+		case <-ctx.Done():
+			return q.leave(c, ctx.Err())
+		}
+	}
+	// Those who are about to call get the chance to come along; it costs a lone caller nothing.
+	runtime.Gosched()
+	q.leadOnce(ctx)
+	return c.err
+}
+
+// enter queues the call and reports whether it leads.
+func (q *queue) enter(c *call) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = append(q.waiting, c)
+	if q.led {
+		return false
+	}
+	q.led = true
+	return true
+}
+
+// leave gives up waiting.
+func (q *queue) leave(c *call, cause error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i, other := range q.waiting {
+		if other != c {
+			continue
+		}
+		q.waiting = append(q.waiting[:i:i], q.waiting[i+1:]...)
+		select {
+		case <-c.lead: // told to lead at this very moment: the next one must
+			q.appoint()
+		default:
+		}
+		return cause
+	}
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)
+	}
+}
+
+// leadOnce flushes what is waiting, this call first, and hands over.
+func (q *queue) leadOnce(ctx context.Context) {
+	taken, entries := q.take()
+	err := errors.New("purser: the flush panicked")
+	defer func() {
+		for _, c := range taken {
+			c.err = err
+			close(c.done)
+		}
+		q.mu.Lock()
+		q.appoint()
+		q.mu.Unlock()
+	}()
+	err = q.flush(context.WithoutCancel(ctx), entries)
+}
+
+func (q *queue) take() (taken []*call, entries []*entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) > 0 && (len(taken) == 0 || len(entries)+len(q.waiting[0].entries) <= maxFlush) {
+		taken = append(taken, q.waiting[0])
+		entries = append(entries, q.waiting[0].entries...)
+		q.waiting = q.waiting[1:]
+	}
+	return taken, entries
+}
+
+// appoint makes the first of those waiting the leader. It needs the mutex.
+func (q *queue) appoint() {
+	q.led = len(q.waiting) > 0
+	if q.led {
+		close(q.waiting[0].lead)
+	}
+}
+
+// flush records the entries in one transaction, or, if one of them is in the way of the others, each in its own. The
+// results stand in the entries; an error says that the store failed, and that none has a result.
+func (c *core) flush(ctx context.Context, entries []*entry) error {
+	ctx, cancel := context.WithTimeout(ctx, c.options.FlushTimeout)
+	defer cancel()
+	err := c.record(ctx, entries)
+	if err == nil || len(entries) == 1 || isStoreFailure(err) {
+		return err
+	}
+	for _, e := range entries {
+		e.err = c.record(ctx, []*entry{e})
+	}
+	return nil
+}
+
+// isStoreFailure reports whether an error is about the store rather than about what was to be stored, so that trying
+// the items one by one would only fail as often.
+func isStoreFailure(err error) bool {
+	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// record records the entries in one transaction.
+func (c *core) record(ctx context.Context, entries []*entry) error {
+	start := time.Now()
+	err := c.retryUnknown(func() error { return c.recordCurrent(ctx, entries) })
+	c.options.Observe(Op{Name: "record", Items: len(entries), Took: time.Since(start), Err: err})
+	return err
+}

@@ -1,0 +1,286 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/purser-go/purser/internal/invalid"
+	"github.com/purser-go/purser/usage"
+)
+
+// Outcome says what became of one event.
+type Outcome string
+
+// The outcomes.
+const (
+	Recorded  Outcome = "recorded"  // stored and counted
+	Duplicate Outcome = "duplicate" // stood there already with the same content, perhaps by an earlier try of the caller's own; nothing was counted
+	Conflict  Outcome = "conflict"  // the id stands there with other content; nothing was changed
+	Invalid   Outcome = "invalid"   // refused, the error says why; nothing was stored
+	NotTried  Outcome = "not_tried" // the store failed before its turn came; nothing was stored
+	Unknown   Outcome = "unknown"   // the store failed in its transaction; sending it again is safe
+)
+
+// A Result is what became of one event.
+type Result struct {
+	ID      string
+	Outcome Outcome
+	Err     error // nil for recorded and duplicate
+}
+
+// Record stores an event and counts it against every budget that covers it: once, however often it is sent. It returns
+// after the commit. That the event was stored before is no error.
+//
+// Errors: ErrInvalid with the fields, ErrConflict if the id stands with other content, ErrPruned, ErrOverflow, and what
+// the store says; after ErrOutcomeUnknown, and after a failure whose cause is not known, send the same event again.
+func (l *Ledger) Record(ctx context.Context, e usage.Event) (Result, error) {
+	results, err := l.RecordBatch(ctx, []usage.Event{e})
+	if err == nil {
+		err = results[0].Err
+	}
+	if err != nil {
+		err = fmt.Errorf("record event %q: %w", e.ID, err)
+	}
+	return results[0], err
+}
+
+// RecordBatch stores events like [Ledger.Record], in transactions of at most 500, in order, and returns a result per
+// event in the events' order. One bad event never costs the others. The batch as a whole is not atomic. The error is
+// that of a store that failed: then some results are unknown or not tried, and the remedy is to send the whole batch
+// again.
+func (l *Ledger) RecordBatch(ctx context.Context, events []usage.Event) ([]Result, error) {
+	now := l.now()
+	entries := make([]*entry, len(events))
+	var valid []int
+	for i, e := range events {
+		entries[i] = l.prepare(e, now)
+		if entries[i].err == nil {
+			valid = append(valid, i)
+		}
+	}
+	err := l.submit(ctx, entries, valid)
+	results := make([]Result, len(events))
+	for i, e := range events {
+		results[i] = entries[i].result(e.ID)
+	}
+	return results, err
+}
+
+// An entry is one event on its way into the store.
+type entry struct {
+	event   StoredEvent
+	outcome Outcome
+	err     error
+}
+
+func (e *entry) result(id string) Result {
+	switch {
+	case e.outcome != "":
+	case errors.Is(e.err, ErrConflict):
+		e.outcome = Conflict
+	case errors.Is(e.err, ErrInvalid), errors.Is(e.err, ErrPruned), errors.Is(e.err, ErrOverflow), errors.Is(e.err, ErrNotFound):
+		e.outcome = Invalid
+	default:
+		e.outcome = Unknown
+	}
+	return Result{ID: id, Outcome: e.outcome, Err: e.err}
+}
+
+// prepare checks an event and fills in what does not depend on the store.
+func (l *Ledger) prepare(e usage.Event, now time.Time) *entry {
+	if err := errors.Join(e.Validate(), l.validateTime(e.Time, now)); err != nil {
+		return &entry{err: err}
+	}
+	totals, err := e.Totals()
+	if err != nil {
+		return &entry{err: err}
+	}
+	stored := StoredEvent{
+		ID:         e.ID,
+		Subject:    e.Subject,
+		Time:       micros(e.Time),
+		Totals:     totals,
+		Hash:       e.Hash(),
+		RecordedAt: now,
+	}
+	if e.Time.IsZero() {
+		stored.Time = now
+	} else {
+		stored.Flags |= TimeGiven
+	}
+	if e.Cost != nil {
+		stored.Flags |= CostGiven
+	}
+	return &entry{event: stored}
+}
+
+func (l *Ledger) validateTime(t, now time.Time) error {
+	if t.After(now.Add(l.options.FutureTolerance)) {
+		return invalid.Field("time", "is %s, more than %s ahead of now", t.Format(time.RFC3339), l.options.FutureTolerance)
+	}
+	return nil
+}
+
+// submit records the entries with these indexes, in groups of at most maxFlush. If the store fails, what it did not get
+// to is replaced by entries that say so.
+func (l *Ledger) submit(ctx context.Context, entries []*entry, indexes []int) error {
+	for group := range slices.Chunk(indexes, maxFlush) {
+		batch := make([]*entry, len(group))
+		for i, index := range group {
+			batch[i] = entries[index]
+		}
+		err := l.submitGroup(ctx, batch)
+		if err == nil {
+			continue
+		}
+		outcome := Unknown
+		for _, index := range indexes[slices.Index(indexes, group[0]):] {
+			if !slices.Contains(group, index) {
+				outcome = NotTried
+			}
+			// A new entry, not the old one: a leader may still be writing to that.
+			entries[index] = &entry{outcome: outcome, err: err}
+		}
+		return err
+	}
+	return nil
+}
+
+// submitGroup records at most maxFlush entries, in one transaction with those of other callers where it may.
+func (l *Ledger) submitGroup(ctx context.Context, batch []*entry) error {
+	if l.queue == nil {
+		return l.record(ctx, batch)
+	}
+	return l.queue.do(ctx, batch)
+}
+
+// errStale says that the catalog has moved on since the definitions were read.
+var errStale = errors.New("definitions have changed")
+
+// recordCurrent records the entries by the definitions as they are, reading those again if they have changed meanwhile.
+func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
+	subjects := make([]usage.Subject, len(entries))
+	for i, e := range entries {
+		subjects[i] = e.event.Subject
+	}
+	for {
+		known, err := c.cache.find(ctx, c.store, subjects)
+		if err != nil {
+			return err
+		}
+		err = c.store.Update(ctx, func(tx Tx) error { return c.recordIn(ctx, tx, entries, known) })
+		if !errors.Is(err, errStale) {
+			return err
+		}
+		c.cache.forget(known.catalog.Version)
+	}
+}
+
+// recordIn is the transaction that records.
+func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known found) error {
+	firsts := make(map[EventKey]*entry, len(entries)) // the entries that are the events, should these be new
+	events := make([]StoredEvent, 0, len(entries))
+	for _, e := range entries {
+		e.outcome, e.err = "", notPruned(e.event, known.catalog) // anew: an earlier run may have left something
+		if key := e.event.Key(); e.err == nil && firsts[key] == nil {
+			firsts[key] = e
+			events = append(events, e.event)
+		}
+	}
+	if err := tx.Fence(ctx, Shared); err != nil {
+		return err
+	}
+	inserted, err := tx.InsertEvents(ctx, events)
+	if err != nil {
+		return fmt.Errorf("insert events: %w", err)
+	}
+	if inserted.Version != known.catalog.Version {
+		return errStale
+	}
+	for _, e := range entries {
+		if e.err == nil {
+			e.answer(firsts[e.event.Key()], inserted)
+		}
+	}
+	return c.count(ctx, tx, entries, known)
+}
+
+func notPruned(e StoredEvent, catalog Catalog) error {
+	if e.Time.Before(catalog.PruneFloor) {
+		return fmt.Errorf("%w: its time is before %s", ErrPruned, catalog.PruneFloor.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// answer says what became of an entry; first is the one of its flush that came first with its key.
+func (e *entry) answer(first *entry, inserted Inserted) {
+	stands, taken := inserted.Taken[e.event.Key()]
+	switch {
+	case !taken && first == e:
+		e.outcome = Recorded
+		return
+	case !taken:
+		stands = first.event
+	}
+	if sameContent(stands, e.event) {
+		e.outcome = Duplicate
+		return
+	}
+	e.outcome, e.err = Conflict, fmt.Errorf("%w: an event with this id and other content is recorded", ErrConflict)
+}
+
+// sameContent reports whether two events with the same key are what one caller gave. Hashes of another version can't
+// be compared, so then the fields are.
+func sameContent(a, b StoredEvent) bool {
+	if a.Hash.Version() == b.Hash.Version() {
+		return a.Hash == b.Hash
+	}
+	const given = TimeGiven | CostGiven
+	if a.Flags&given != b.Flags&given || a.Flags&TimeGiven != 0 && !a.Time.Equal(b.Time) {
+		return false
+	}
+	if a.Flags&CostGiven == 0 {
+		a.Totals.Nanodollars = b.Totals.Nanodollars
+	}
+	return a.Totals == b.Totals && a.Corrects == b.Corrects && a.Reason == b.Reason &&
+		a.User == b.User && a.APIKey == b.APIKey && a.Resource == b.Resource && maps.Equal(a.Labels, b.Labels)
+}
+
+// count adds the events that were recorded to their counters and to the sums of usage, and makes the alerts for the
+// levels that this crosses.
+func (c *core) count(ctx context.Context, tx Tx, entries []*entry, known found) error {
+	sums := newSums(known.zone)
+	for i, e := range entries {
+		if e.outcome != Recorded {
+			continue
+		}
+		if err := sums.add(&e.event, known.budgets[i]); err != nil {
+			return err
+		}
+	}
+	return c.apply(ctx, tx, sums, Writes{})
+}
+
+// apply writes sums and what goes with them.
+func (c *core) apply(ctx context.Context, tx Tx, sums *sums, w Writes) error {
+	w.Counters, w.Usage = sums.counters(), sums.usage()
+	if len(w.Counters) == 0 && len(w.Usage) == 0 {
+		return nil
+	}
+	after, err := tx.Apply(ctx, w)
+	if err != nil {
+		return fmt.Errorf("count: %w", err)
+	}
+	alerts := c.crossings(sums, after)
+	if len(alerts.Alerts) == 0 {
+		return nil
+	}
+	if _, err := tx.Apply(ctx, alerts); err != nil {
+		return fmt.Errorf("store alerts: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,380 @@
+package budget
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/alert"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/usage"
+)
+
+// A Store keeps budgets, events, counters and all that belongs to them. The comments here and on [Tx] and [ReadTx] are
+// the contract; package storetest has a test for each sentence. A Store decides nothing: it fetches, locks and writes
+// what a [Ledger] tells it to. It is safe for concurrent use.
+//
+// Instants are given and returned in UTC, cut to the microsecond. Amounts are int64 in the unit of their metric's
+// scale. A zero time.Time comes back as the zero time.Time.
+type Store interface {
+	// Update runs fn in a read-write transaction and commits it if fn returns nil.
+	// If fn returns an error, nothing of the transaction stays and Update returns that error.
+	// If fn panics, nothing of the transaction stays and the panic goes on.
+	// A transaction that lost a race (serialization failure, deadlock, busy, lock timeout) or found the store away is
+	// run again, fn included, until ctx ends or a number of tries is reached; so fn must not depend on earlier runs.
+	// If it is not known whether the commit took place, Update returns ErrOutcomeUnknown and does not run fn again.
+	// A store that can't be reached is ErrUnavailable.
+	// A sum that would pass int64 is ErrOverflow, and nothing of the transaction stays.
+	Update(ctx context.Context, fn func(Tx) error) error
+
+	// View runs fn on one snapshot: all that fn reads was committed, and stood together, at one moment. It never blocks
+	// an Update and is not blocked by one.
+	View(ctx context.Context, fn func(ReadTx) error) error
+}
+
+// A ReadTx reads from one transaction's view of the store. It is valid until the function it was given to returns, and
+// is used by one goroutine. In an [Store.Update] it sees what that transaction wrote.
+type ReadTx interface {
+	// Catalog returns the definitions' version and what goes with it.
+	Catalog(ctx context.Context) (Catalog, error)
+
+	// Definitions returns the definitions under these scope keys, in ascending order of id within each key. A key
+	// without one is absent from the map.
+	Definitions(ctx context.Context, keys []ScopeKey) (map[ScopeKey][]Definition, error)
+
+	// Budgets returns the definitions that the query selects, in the query's order.
+	Budgets(ctx context.Context, q BudgetQuery) ([]Definition, error)
+
+	// CountBudgets returns how many definitions the query selects, its page left aside.
+	CountBudgets(ctx context.Context, q BudgetQuery) (int, error)
+
+	// Counters returns the counters that the query selects, in the query's order. One that was never written is absent.
+	Counters(ctx context.Context, q CounterQuery) ([]Counter, error)
+
+	// Highest returns, for each of these pairs of a budget and a period's start (the Value of each key being ""), the
+	// counter in which most is used, the one with the smallest value among equals, and how many counters the period has.
+	// A period without a counter is absent.
+	Highest(ctx context.Context, periods []CounterKey) (map[CounterKey]HighestCounter, error)
+
+	// Usage returns sums of usage for the query, in ascending order of bucket, then of the dimensions in the query's
+	// order. Without usage there is no row.
+	Usage(ctx context.Context, q UsageQuery) ([]UsageRow, error)
+
+	// Events returns stored events, corrections included, in ascending order of time, tenant and id.
+	Events(ctx context.Context, q EventQuery) ([]StoredEvent, error)
+
+	// Adjustments returns the adjustments of these budgets, in ascending order of budget, time and id.
+	Adjustments(ctx context.Context, q AdjustmentQuery) ([]StoredAdjustment, error)
+
+	// Alerts returns alerts, newest first: in descending order of the time they were made, then of id.
+	Alerts(ctx context.Context, q AlertQuery) ([]alert.Alert, error)
+
+	// Audit returns audit entries, newest first: in descending order of time, then of id.
+	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
+}
+
+// A Tx is a [ReadTx] that also locks and writes. Its steps are few and cover many rows each, so that a store can do each
+// in one round trip. The order in which a transaction takes them is that of the methods below.
+type Tx interface {
+	ReadTx
+
+	// Fence is the first step of every transaction that writes. Transactions that share it run side by side; an
+	// exclusive one, for changes of definitions, waits until those that share have ended, keeps later ones waiting
+	// until it ends itself, and is not starved by them.
+	Fence(ctx context.Context, mode FenceMode) error
+
+	// InsertEvents stores each event whose tenant and id are not taken, and returns those that stand where the others
+	// would have gone, by key. An event that another transaction is just inserting is waited for. Rows are written in
+	// ascending order of key whatever the order here. No two of the events given have the same key. The version is that of the catalog as the fence protects it.
+	InsertEvents(ctx context.Context, events []StoredEvent) (Inserted, error)
+
+	// LockEvents returns the events with these keys and the sums of their corrections, each locked until the transaction
+	// ends. Keys are locked in ascending order. A key without an event is absent.
+	LockEvents(ctx context.Context, keys []EventKey) (map[EventKey]LockedEvent, error)
+
+	// LockCounters returns the counters with these keys, each locked until the transaction ends. Counters that do not
+	// exist yet are created at zero first. Keys are locked in ascending order whatever their order here, so that two
+	// transactions can't wait for each other.
+	LockCounters(ctx context.Context, keys []CounterKey) (map[CounterKey]Counter, error)
+
+	// Apply writes and returns the counters that it added to, as they are after it. Rows are written in ascending order
+	// of their keys whatever their order here. What is written, and in which order, stands with [Writes].
+	Apply(ctx context.Context, w Writes) (map[CounterKey]Counter, error)
+}
+
+// FenceMode says whom a fence keeps out.
+type FenceMode uint8
+
+// The modes of [Tx.Fence].
+const (
+	Shared    FenceMode = iota // for recording: others may record, nobody may change definitions
+	Exclusive                  // for changing definitions: nobody else writes
+)
+
+// A Catalog is what all definitions have in common. It is one row.
+type Catalog struct {
+	Version       int64     // grows with every change to budgets, rates, zone or floor
+	ReportingZone string    // IANA name; the zone of the day and month sums
+	PruneFloor    time.Time // events before it are gone; zero: none were pruned
+	Shapes        []Shape   // the shapes of the definitions, ascending; shapes no longer in use may stay
+}
+
+// A Definition is a budget as it is stored, with what the ledger keeps beside it.
+type Definition struct {
+	Budget
+	Rates       []Rate    // of a credits budget, ascending by From; the last one's CostPerCredit is the budget's
+	CountedFrom time.Time // counters exist for periods from here on; usage of earlier ones is computed when it is read
+}
+
+// A Rate is the price of a credit from an instant on.
+type Rate struct {
+	From          time.Time // inclusive; zero: since ever
+	CostPerCredit decimal.Decimal
+}
+
+// A BudgetQuery selects definitions. The zero value selects all, newest first.
+type BudgetQuery struct {
+	IDs     []string          // only these; nil: all. Unknown ids are left out
+	Owner   *string           // only those with this owner; "" is no owner
+	Metric  usage.Metric      // only those on this metric; "": any
+	Enabled *bool             // only enabled or disabled ones
+	Scope   Scope             // only those whose scope has these dimensions with exactly these selectors
+	Labels  map[string]string // only those that carry these labels
+
+	After  *BudgetCursor // only those behind this one in the order
+	Offset int           // leave out so many first
+	Limit  int           // at most so many; 0: all
+}
+
+// A BudgetCursor is a place in the order of definitions: CreatedAt descending, then ID descending.
+type BudgetCursor struct {
+	CreatedAt time.Time
+	ID        string
+}
+
+// A CounterKey names a counter: a budget, a scope value ([Value.Key]) and a period's start. It orders by these three.
+type CounterKey struct {
+	Budget string
+	Value  string
+	Start  int64 // microseconds since 1970 UTC; a number, so that keys compare with ==
+}
+
+// Tally is what a counter counts. Recorded, Adjusted, Reserved and Pruned are in the metric's units.
+type Tally struct {
+	Recorded  int64 // charged by events, less their corrections
+	Adjusted  int64 // sum of adjustments, may be negative
+	Reserved  int64 // held by open reservations
+	Pruned    int64 // the part of Recorded whose events were pruned
+	Denied    int64 // requests refused
+	WouldDeny int64 // requests admitted by a soft or observe budget that a hard one would have refused
+	Episode   int64 // how many times a level was left downwards: names the alerts of one rise
+}
+
+// A Counter is a tally with its key.
+type Counter struct {
+	CounterKey
+	Tally
+}
+
+// A HighestCounter is the counter of a period in which most is used: in which Recorded + Adjusted is greatest.
+type HighestCounter struct {
+	Counter
+	Counters int // how many counters the period has
+}
+
+// A CounterQuery selects counters. The zero value selects all; Keys and Periods are not given both.
+type CounterQuery struct {
+	Keys []CounterKey // these counters, in ascending order of key
+
+	// Periods are pairs of a budget and a period's start, the Value of each key being "". All counters of these
+	// periods, in ascending order of key.
+	Periods []CounterKey
+	After   *CounterKey // only those with a greater key
+	Limit   int         // at most so many; 0: all
+}
+
+// An EventKey is what makes an event one: its id is unique per tenant. It orders by tenant, then id.
+type EventKey struct {
+	Tenant string
+	ID     string
+}
+
+// EventFlags are facts about how an event came in.
+type EventFlags uint8
+
+// The flags of a [StoredEvent].
+const (
+	TimeGiven EventFlags = 1 << iota // the caller gave the time; else it is the ledger's
+	CostGiven                        // the caller gave the cost; else it was priced, or is 0
+	Estimated                        // settled at the estimate, the usage being unknown
+	Late                             // settled after its reservation had ended
+)
+
+// A StoredEvent is an event as it is stored: a fact, never changed.
+type StoredEvent struct {
+	ID string
+	usage.Subject
+	Time       time.Time    // when the use happened
+	Totals     usage.Totals // with all defaults applied; negative in a correction
+	Hash       usage.Hash   // of what the caller gave
+	Flags      EventFlags
+	Corrects   string    // the id of the event that this one corrects; "": none
+	CostBefore int64     // of a correction: the event's cost just before it, in 1e-9 dollars; credits are rounded per event, so that the difference needs it
+	Reason     string    // of a correction
+	RecordedAt time.Time // when it was stored, by the ledger's clock
+}
+
+// Key returns e's key.
+func (e StoredEvent) Key() EventKey { return EventKey{Tenant: e.Tenant, ID: e.ID} }
+
+// Inserted is what [Tx.InsertEvents] found.
+type Inserted struct {
+	Version int64                    // of the catalog, read after the fence
+	Taken   map[EventKey]StoredEvent // what stands under the keys that were not inserted
+}
+
+// A LockedEvent is an event and the sum of what its corrections took away so far, as positive amounts.
+type LockedEvent struct {
+	StoredEvent
+	Corrected usage.Totals
+}
+
+// A UsageKey names a sum of usage. The dimensions are "" where an event had none, and User and APIKey always are at the
+// month grain.
+type UsageKey struct {
+	Grain    usage.Grain // QuarterHours, Days or Months; never Raw
+	Bucket   int64       // its start, microseconds since 1970 UTC
+	Tenant   string
+	User     string
+	APIKey   string
+	Resource string
+}
+
+// A UsageAdd is what to add to one sum of usage.
+type UsageAdd struct {
+	UsageKey
+	usage.Totals
+}
+
+// A UsageQuery asks for sums of usage.
+type UsageQuery struct {
+	// Slices are the parts of time to sum up, as usage.Cover makes them; usage outside them does not count. A Raw slice
+	// is summed from the events themselves.
+	Slices []usage.Slice
+	Where  map[usage.Dimension]string // only usage with exactly these values; tenant, user, api_key and resource only
+	By     []usage.Dimension          // one sum per value of these; nil: one sum over all. The same four
+	// PerBucket gives one sum per bucket of the slice's grain rather than one over all slices. No slice is Raw then.
+	PerBucket bool
+}
+
+// A UsageRow is one sum. The dimensions that the query did not ask for are "".
+type UsageRow struct {
+	Bucket time.Time // the bucket's start; zero unless PerBucket
+	usage.Subject
+	usage.Totals
+}
+
+// An EventQuery selects events.
+type EventQuery struct {
+	Span   period.Bounds
+	Where  map[usage.Dimension]string // only those with exactly these values; labels too
+	Except bool                       // no corrections
+	After  *EventCursor               // only those behind this one in the order
+	Limit  int                        // at most so many; 0: all
+}
+
+// An EventCursor is a place in the order of events.
+type EventCursor struct {
+	Time time.Time
+	EventKey
+}
+
+// A StoredAdjustment is an adjustment as it is stored.
+type StoredAdjustment struct {
+	ID         string
+	Budget     string
+	Value      string       // the counter's value, [Value.Key]
+	Metric     usage.Metric // the budget's metric then: the unit of Units
+	Units      int64        // signed
+	Time       time.Time    // names the period
+	TimeGiven  bool         // else it is the ledger's
+	Reason     string
+	Actor      string
+	RecordedAt time.Time
+}
+
+// An AdjustmentQuery selects adjustments.
+type AdjustmentQuery struct {
+	Budgets []string  // of these budgets; nil: of all
+	IDs     []string  // only these ids, unique per budget; nil: any
+	From    time.Time // only those whose time is not before it
+}
+
+// An AlertQuery selects alerts. The zero value selects all.
+type AlertQuery struct {
+	Budgets []string    // of these budgets; nil: of all
+	After   *TimeCursor // only those behind this one in the order
+	Limit   int         // at most so many; 0: all
+}
+
+// A TimeCursor is a place in an order of time descending, then id descending.
+type TimeCursor struct {
+	Time time.Time
+	ID   string
+}
+
+// An AuditEntry says who did what, and to what.
+type AuditEntry struct {
+	ID     string          // UUIDv7
+	Time   time.Time       // by the ledger's clock
+	Actor  string          // who did it; "" where the ledger was told nobody
+	Tenant string          // the tenant that it concerns; "": none in particular
+	Action string          // e.g. "update_budget"
+	Kind   string          // the kind of thing it was done to, e.g. "budget"
+	Target string          // the thing's id; "": none in particular
+	Before json.RawMessage // object of the changed fields as they were; nil: there was nothing before
+	After  json.RawMessage // object of the changed fields as they are; nil: nothing is left
+}
+
+// An AuditQuery selects audit entries. The zero value selects all.
+type AuditQuery struct {
+	Tenant *string       // only those of this tenant; "" is those of none
+	Actor  string        // "": any
+	Action string        // "": any
+	Target string        // "": any
+	Span   period.Bounds // only those of this time; zero: any
+	After  *TimeCursor   // only those behind this one in the order
+	Limit  int           // at most so many; 0: all
+}
+
+// Writes is what a transaction writes in one step. The parts are written in the order of the fields.
+type Writes struct {
+	// DropCounters names budgets whose counters are all dropped.
+	DropCounters []string
+	// DeleteBudgets names definitions to delete; their rates and counters go with them, nothing else does.
+	DeleteBudgets []string
+	// PutBudgets are definitions to store, in the place of those with the same id.
+	PutBudgets []Definition
+	// Catalog, if not nil, replaces the catalog; its Shapes are ignored, the store keeps them itself.
+	Catalog *Catalog
+
+	// DropUsage are parts of time whose sums of usage are dropped: per slice, those of its grain whose bucket starts in it.
+	DropUsage []usage.Slice
+	// DeleteEvents are events to delete. Nothing else changes by it.
+	DeleteEvents []EventKey
+
+	// Counters are added to the counters with these keys, which are created at zero first where they do not exist. No
+	// two have the same key.
+	Counters []Counter
+	// Usage is added to the sums with these keys, which are created at zero first. No two have the same key.
+	Usage []UsageAdd
+
+	// Adjustments are stored. One whose budget and id are taken makes Apply return ErrConflict.
+	Adjustments []StoredAdjustment
+	// Alerts are stored, but for those whose budget, value, period start, kind, threshold and episode stand already.
+	Alerts []alert.Alert
+	// Audit entries are stored.
+	Audit []AuditEntry
+}
