@@ -1,0 +1,64 @@
+# What the developers of Purser run. `make` alone lists it; CONTRIBUTING.md says more.
+
+FUZZTIME ?= 20s
+GOLANGCI_LINT ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+ALL := ./... ./examples/...
+
+# Property tests take the same inputs in every run, and new ones in every soak.
+RAPID_CHECKS ?= 100
+RAPID_SEED ?= 1
+
+# Stamping programs with the commit fails where the clone belongs to another user, as it often does in containers.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: tools postgres ## all tests, of the library and the examples, with Postgres (at most 20 minutes on two cores)
+	GOWORK=off go build ./...
+	GOWORK=off go vet ./...
+	RAPID_CHECKS=$(RAPID_CHECKS) RAPID_SEED=$(RAPID_SEED) bin/withpostgres bin/gotest -race -count=1 -timeout 15m $(ALL)
+
+.PHONY: test-short
+test-short: programs ## what needs nothing but Go, within a minute or two
+	bin/gotest -short $(ALL)
+
+.PHONY: soak
+soak: tools postgres ## all tests with the counts that the promises state (hours)
+	PURSER_SOAK=1 RAPID_CHECKS=10000 bin/withpostgres bin/gotest -race -count=1 -timeout 24h $(ALL)
+
+.PHONY: mutants
+mutants: tools postgres ## break each promise on purpose and see its test fail (ONLY=part of a patch's name)
+	bin/withpostgres bin/mutants $(ONLY)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (20s)
+	.ci/fuzz $(FUZZTIME) $(ALL)
+
+.PHONY: bench
+bench: tools postgres ## all benchmarks (ONLY=expression)
+	bin/withpostgres go test -run '^$$' -bench '$(or $(ONLY),.)' -benchmem -timeout 2h $(ALL)
+
+.PHONY: lint
+lint: ## golangci-lint (GOLANGCI_LINT=golangci-lint takes an installed one)
+	$(GOLANGCI_LINT) run $(ALL)
+
+.PHONY: fmt
+fmt: ## format the code as lint wants it
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: tools
+tools:
+	@.ci/tools
+
+.PHONY: postgres
+postgres: programs
+	@bin/withpostgres 2>/dev/null || .ci/install-postgres
+	@bin/withpostgres
+
+.PHONY: programs
+programs:
+	@go build -o bin/ ./internal/gotest ./internal/mutants ./internal/pgtest/withpostgres
