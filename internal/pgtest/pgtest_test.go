@@ -133,7 +133,7 @@ func TestNoPostgresIsAnErrorThatSaysWhatToInstall(t *testing.T) {
 // A killed process cleans nothing up by itself: its server has to notice.
 func TestAServerGoesWithItsProcess(t *testing.T) {
 	needPostgres(t)
-	// The process, its server and all that belongs to them hold the other end of this pipe: it ends when the last is gone.
+	// The process, its server and all that belongs to it hold the other end of this pipe: it ends when the last is gone.
 	gone, held, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,9 @@ func TestAServerGoesWithItsProcess(t *testing.T) {
 	if err := cmd.Wait(); err == nil {
 		t.Fatal("the process ended by itself before it was killed")
 	}
-	gone.SetReadDeadline(time.Now().Add(30 * time.Second))
+	if err := gone.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := io.Copy(io.Discard, gone); err != nil {
 		t.Errorf("the server outlived its process: %v", err)
 	}
