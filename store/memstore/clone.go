@@ -1,0 +1,44 @@
+package memstore
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/purser-go/purser/budget"
+)
+
+func cloneDefinition(d budget.Definition) budget.Definition {
+	d.Scope = maps.Clone(d.Scope)
+	d.Except = maps.Clone(d.Except)
+	for dimension, values := range d.Except {
+		d.Except[dimension] = slices.Clone(values)
+	}
+	d.AllowedResources = slices.Clone(d.AllowedResources)
+	d.Thresholds.Warning = clonePointer(d.Thresholds.Warning)
+	d.Thresholds.Critical = clonePointer(d.Thresholds.Critical)
+	d.Thresholds.Extra = slices.Clone(d.Thresholds.Extra)
+	d.Labels = maps.Clone(d.Labels)
+	d.Metadata = slices.Clone(d.Metadata)
+	d.Rates = slices.Clone(d.Rates)
+	return d
+}
+
+func cloneEvent(e *budget.StoredEvent) budget.StoredEvent {
+	c := *e
+	c.Labels = maps.Clone(e.Labels)
+	return c
+}
+
+func cloneAudit(e *budget.AuditEntry) budget.AuditEntry {
+	c := *e
+	c.Before, c.After = slices.Clone(e.Before), slices.Clone(e.After)
+	return c
+}
+
+func clonePointer[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	c := *p
+	return &c
+}

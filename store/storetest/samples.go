@@ -1,0 +1,243 @@
+package storetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/alert"
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/usage"
+)
+
+// noon is the instant around which the tests take place.
+var noon = time.Date(2026, time.March, 14, 12, 0, 0, 0, time.UTC)
+
+// always holds every instant that an event can have.
+var always = period.Bounds{Start: usage.MinTime, End: usage.EndTime}
+
+// at returns the instant so many minutes after noon.
+func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+
+// exact returns an instant so many minutes after noon that needs all six places of its second.
+func exact(minutes int) time.Time { return at(minutes).Add(123456 * time.Microsecond) }
+
+// ids returns n ids in ascending order.
+func ids(n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("id-%03d", i)
+	}
+	return list
+}
+
+// nasty returns texts that a store must keep as they are and tell apart, in ascending order of their bytes: what ends a
+// literal of SQL, of an array, of JSON or of a pattern, what means something to a database, and what differs only by
+// case, accent, composition or blanks.
+func nasty() []string {
+	return slices.Sorted(slices.Values([]string{
+		" ", "  ", " x", "x ", "x", "'", "''", "'); DROP TABLE purser_events; --", "--", "/* */", ";", `"`, `"a", 'b'`,
+		`\`, `\\`, `\'`, `\"`, `\N`, `\x00`, `\u0000`, "%", "_", "%s", "?", "??", "$1", ":name", "@each", "#", "*", "~", "-",
+		"null", "NULL", "true", "0", "7", "007", "1e5", "NaN", "Infinity", "{}", "{a,b}", "{NULL}", `{"a": 1}`, "[1]", "(a,b)",
+		",", "a", "A", "b", "B", "Z", "z", "ß", "é", "e\u0301", "ü", "ﬁ", "日本語", "\ufffd", "\u2028", "😀",
+		strings.Repeat("x", 127), strings.Repeat("x", 128), strings.Repeat("é", 64), strings.Repeat("😀", 32),
+	}))
+}
+
+func dec(s string) decimal.Decimal { return decimal.RequireFromString(s) }
+
+// definition returns a plain definition, changed as said.
+func definition(id string, changes ...func(*budget.Definition)) budget.Definition {
+	d := budget.Definition{
+		Budget: budget.Budget{
+			ID:          id,
+			Name:        "Budget " + id,
+			Metric:      usage.Dollars,
+			Limit:       dec("500"),
+			Schedule:    period.Monthly,
+			Enforcement: budget.Hard,
+			Version:     1,
+			CreatedAt:   noon,
+			UpdatedAt:   noon,
+		},
+		CountedFrom: noon,
+	}
+	for _, change := range changes {
+		change(&d)
+	}
+	return d
+}
+
+// fullDefinition returns a definition in which every field says something.
+func fullDefinition(id string) budget.Definition {
+	return budget.Definition{
+		Budget: budget.Budget{
+			ID:               id,
+			Name:             "Größe, 'monthly'",
+			Description:      "two\nlines\tand a tab",
+			Metric:           usage.Credits,
+			Limit:            dec("9223372036854.775807"),
+			CostPerCredit:    dec("0.012345678"),
+			Schedule:         period.Weekly,
+			Scope:            budget.Scope{usage.Tenant: "acme", usage.User: budget.Each, "project": "%_'"},
+			Except:           budget.Except{usage.User: {"b", "a", "007"}},
+			StartsAt:         exact(-60),
+			EndsAt:           exact(60 * 24 * 365 * 100),
+			AllowedResources: []string{"model-b", "model-a"},
+			Enforcement:      budget.Soft,
+			MinHold:          dec("0.000001"),
+			Thresholds:       alert.Thresholds{Warning: new(dec("0")), Critical: new(dec("99.999999999")), Extra: []decimal.Decimal{dec("150"), dec("50.5")}},
+			Disabled:         true,
+			Owner:            "ops",
+			CreatedBy:        "root",
+			Labels:           map[string]string{"license": "7", "{": "}"},
+			Metadata:         json.RawMessage("{ \"b\": 1.0e2,\n\"a\": \"\\u00e9é\", \"b\": null }"),
+			Version:          math.MaxInt64,
+			CreatedAt:        exact(1),
+			UpdatedAt:        exact(2),
+		},
+		Rates:       []budget.Rate{{CostPerCredit: dec("0.01")}, {From: exact(3), CostPerCredit: dec("0.012345678")}},
+		CountedFrom: exact(-120),
+	}
+}
+
+// event returns a plain event, changed as said.
+func event(tenant, id string, changes ...func(*budget.StoredEvent)) budget.StoredEvent {
+	e := budget.StoredEvent{
+		ID:         id,
+		Subject:    usage.Subject{Tenant: tenant},
+		Time:       noon,
+		Totals:     usage.Totals{InputTokens: 3, OutputTokens: 4, TotalTokens: 7, Requests: 1},
+		Hash:       usage.Hash{1, 2, 3},
+		RecordedAt: noon,
+	}
+	for _, change := range changes {
+		change(&e)
+	}
+	return e
+}
+
+// fullEvent returns an event in which every field says something.
+func fullEvent(tenant, id string) budget.StoredEvent {
+	e := budget.StoredEvent{
+		ID: id,
+		Subject: usage.Subject{
+			Tenant: tenant, User: "ann", APIKey: "key-1", Resource: "model-a",
+			Labels: map[string]string{"project": "p'1", `"`: `\`},
+		},
+		Time:       exact(1),
+		Totals:     extremeTotals(),
+		Flags:      budget.TimeGiven | budget.CostGiven | budget.Estimated | budget.Late,
+		Corrects:   "earlier",
+		CostBefore: math.MinInt64,
+		Reason:     "counted\ntwice",
+		RecordedAt: exact(2),
+	}
+	for i := range e.Hash {
+		e.Hash[i] = byte(255 - i)
+	}
+	return e
+}
+
+func extremeTotals() usage.Totals {
+	return usage.Totals{
+		InputTokens: math.MaxInt64, OutputTokens: math.MinInt64, CacheCreationTokens: math.MaxInt64 - 1, CacheReadTokens: 1<<53 + 1,
+		TotalTokens: -1, Requests: 1<<62 + 3, Runs: math.MinInt64 + 1, Nanodollars: math.MaxInt64 - 2,
+	}
+}
+
+func extremeTally() budget.Tally {
+	return budget.Tally{
+		Recorded: math.MaxInt64, Adjusted: math.MinInt64, Reserved: 1<<53 + 1, Pruned: math.MaxInt64 - 1,
+		Denied: 1<<62 + 3, WouldDeny: math.MaxInt64 - 2, Episode: 1<<31 + 1,
+	}
+}
+
+// adjustment returns an adjustment in which every field says something, changed as said.
+func adjustment(budgetID, id string, changes ...func(*budget.StoredAdjustment)) budget.StoredAdjustment {
+	a := budget.StoredAdjustment{
+		ID:         id,
+		Budget:     budgetID,
+		Value:      budget.Value{usage.User: "ann"}.Key(),
+		Metric:     usage.Credits,
+		Units:      math.MinInt64,
+		Time:       exact(1),
+		TimeGiven:  true,
+		Reason:     "goodwill, 'twice'",
+		Actor:      "root",
+		RecordedAt: exact(2),
+	}
+	for _, change := range changes {
+		change(&a)
+	}
+	return a
+}
+
+// alertOf returns an alert in which every field says something, changed as said.
+func alertOf(budgetID, id string, changes ...func(*alert.Alert)) alert.Alert {
+	a := alert.Alert{
+		ID:         id,
+		Budget:     budgetID,
+		BudgetName: "Größe",
+		Value:      budget.Value{usage.User: id}.Key(),
+		Period:     period.Monthly.Bounds(noon),
+		Kind:       alert.Threshold,
+		Threshold:  dec("99.999999999"),
+		Level:      alert.Critical,
+		Episode:    3,
+		Metric:     usage.Dollars,
+		Used:       math.MaxInt64,
+		Limit:      math.MaxInt64 - 1,
+		At:         exact(1),
+		Late:       true,
+		Superseded: true,
+		Message:    "Größe has used 99.9 % of its limit",
+	}
+	for _, change := range changes {
+		change(&a)
+	}
+	return a
+}
+
+// entry returns an audit entry in which every field says something, changed as said.
+func entry(id string, changes ...func(*budget.AuditEntry)) budget.AuditEntry {
+	e := budget.AuditEntry{
+		ID:     id,
+		Time:   exact(1),
+		Actor:  "root",
+		Tenant: "acme",
+		Action: "update_budget",
+		Kind:   "budget",
+		Target: "b",
+		Before: json.RawMessage(`{"limit":1.50,"name":"<é>"}`),
+		After:  json.RawMessage(`{"name":"\u00e9","limit":2}`),
+	}
+	for _, change := range changes {
+		change(&e)
+	}
+	return e
+}
+
+// counterKey returns a key of a counter whose period starts so many minutes after noon.
+func counterKey(budgetID, value string, minutes int) budget.CounterKey {
+	return budget.CounterKey{Budget: budgetID, Value: value, Start: at(minutes).UnixMicro()}
+}
+
+// usageKey returns a key of a sum of quarter hours that start so many quarters after noon.
+func usageKey(tenant string, quarters int) budget.UsageKey {
+	return budget.UsageKey{Grain: usage.QuarterHours, Bucket: at(15 * quarters).UnixMicro(), Tenant: tenant}
+}
+
+func counter(key budget.CounterKey, tally budget.Tally) budget.Counter {
+	return budget.Counter{CounterKey: key, Tally: tally}
+}
+
+func used(key budget.UsageKey, totals usage.Totals) budget.UsageAdd {
+	return budget.UsageAdd{UsageKey: key, Totals: totals}
+}
