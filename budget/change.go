@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -35,8 +36,11 @@ func (l *Ledger) Create(ctx context.Context, b Budget) (Budget, error) {
 	d := Definition{Budget: b}
 	d.restart(now)
 	err := l.update(ctx, "create budget", func(tx Tx) error {
-		ch, err := l.beginChange(ctx, tx, b.ID, now)
+		ch, err := l.beginChange(ctx, tx, now)
 		if err != nil {
+			return err
+		}
+		if err := ch.read(ctx, b.ID); err != nil {
 			return err
 		}
 		if ch.old != nil {
@@ -71,8 +75,11 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 	now := l.now()
 	var updated Budget
 	err := l.update(ctx, fmt.Sprintf("update budget %q", id), func(tx Tx) error {
-		ch, err := l.beginChange(ctx, tx, id, now)
+		ch, err := l.beginChange(ctx, tx, now)
 		if err != nil {
+			return err
+		}
+		if err := ch.read(ctx, id); err != nil {
 			return err
 		}
 		if ch.old == nil {
@@ -121,8 +128,11 @@ func (b Budget) validateChange(old Budget) error {
 func (l *Ledger) Delete(ctx context.Context, id string) error {
 	now := l.now()
 	return l.update(ctx, fmt.Sprintf("delete budget %q", id), func(tx Tx) error {
-		ch, err := l.beginChange(ctx, tx, id, now)
+		ch, err := l.beginChange(ctx, tx, now)
 		if err != nil {
+			return err
+		}
+		if err := ch.read(ctx, id); err != nil {
 			return err
 		}
 		if ch.old == nil {
@@ -137,7 +147,7 @@ func (l *Ledger) Delete(ctx context.Context, id string) error {
 	})
 }
 
-// A definitionChange is a change of one definition, under the exclusive fence.
+// A definitionChange is a change of the catalog or of a definition, under the exclusive fence.
 type definitionChange struct {
 	core    *core
 	tx      Tx
@@ -146,7 +156,7 @@ type definitionChange struct {
 	old     *Definition // nil: there was none
 }
 
-func (c *core) beginChange(ctx context.Context, tx Tx, id string, now time.Time) (*definitionChange, error) {
+func (c *core) beginChange(ctx context.Context, tx Tx, now time.Time) (*definitionChange, error) {
 	if err := tx.Fence(ctx, Exclusive); err != nil {
 		return nil, err
 	}
@@ -154,15 +164,17 @@ func (c *core) beginChange(ctx context.Context, tx Tx, id string, now time.Time)
 	if err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
-	definitions, err := tx.Budgets(ctx, BudgetQuery{IDs: []string{id}})
-	if err != nil {
-		return nil, fmt.Errorf("read the budget: %w", err)
+	return &definitionChange{core: c, tx: tx, now: now, catalog: catalog}, nil
+}
+
+// read reads the definition as it stands.
+func (ch *definitionChange) read(ctx context.Context, id string) error {
+	old, err := definition(ctx, ch.tx, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil
 	}
-	ch := &definitionChange{core: c, tx: tx, now: now, catalog: catalog}
-	if len(definitions) > 0 {
-		ch.old = &definitions[0]
-	}
-	return ch, nil
+	ch.old = old
+	return err
 }
 
 // nextCatalog returns the catalog with its next version. Versions follow the clock, so that one which a restored backup

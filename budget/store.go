@@ -85,14 +85,14 @@ type Tx interface {
 	// until it ends itself, and is not starved by them.
 	Fence(ctx context.Context, mode FenceMode) error
 
+	// LockEvents returns the events with these keys and the sums of their corrections, each locked until the transaction
+	// ends. Keys are locked in ascending order. A key without an event is absent.
+	LockEvents(ctx context.Context, keys []EventKey) (map[EventKey]LockedEvent, error)
+
 	// InsertEvents stores each event whose tenant and id are not taken, and returns those that stand where the others
 	// would have gone, by key. An event that another transaction is just inserting is waited for. Rows are written in
 	// ascending order of key whatever the order here. No two of the events given have the same key. The version is that of the catalog as the fence protects it.
 	InsertEvents(ctx context.Context, events []StoredEvent) (Inserted, error)
-
-	// LockEvents returns the events with these keys and the sums of their corrections, each locked until the transaction
-	// ends. Keys are locked in ascending order. A key without an event is absent.
-	LockEvents(ctx context.Context, keys []EventKey) (map[EventKey]LockedEvent, error)
 
 	// LockCounters returns the counters with these keys, each locked until the transaction ends. Counters that do not
 	// exist yet are created at zero first. Keys are locked in ascending order whatever their order here, so that two

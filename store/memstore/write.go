@@ -24,8 +24,8 @@ type step int
 
 const (
 	fence step = iota + 1
-	insertEvents
 	lockEvents
+	insertEvents
 	lockCounters
 	apply
 )

@@ -70,10 +70,10 @@ func fill(ctx context.Context, tx budget.Tx) error {
 	if err := tx.Fence(ctx, budget.Exclusive); err != nil {
 		return err
 	}
-	if _, err := tx.InsertEvents(ctx, []budget.StoredEvent{e}); err != nil {
+	if _, err := tx.LockEvents(ctx, []budget.EventKey{e.Key()}); err != nil {
 		return err
 	}
-	if _, err := tx.LockEvents(ctx, []budget.EventKey{e.Key()}); err != nil {
+	if _, err := tx.InsertEvents(ctx, []budget.StoredEvent{e}); err != nil {
 		return err
 	}
 	if _, err := tx.LockCounters(ctx, []budget.CounterKey{c, counterKey("filled", "locked", 0)}); err != nil {
