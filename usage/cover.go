@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/purser-go/purser/period"
@@ -29,7 +30,7 @@ func (g Grain) String() string {
 	case Months:
 		return "month"
 	default:
-		return "unknown"
+		return fmt.Sprintf("grain %d", uint8(g))
 	}
 }
 

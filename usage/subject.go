@@ -18,12 +18,10 @@ const (
 	Resource Dimension = "resource" // a model or an endpoint
 )
 
-func (d Dimension) builtIn() bool {
-	return d == Tenant || d == User || d == APIKey || d == Resource
+// IsLabel reports whether d is the name of a label, and none of the four dimensions that every subject has.
+func (d Dimension) IsLabel() bool {
+	return d != Tenant && d != User && d != APIKey && d != Resource
 }
-
-// IsLabel reports whether d is a label rather than one of the four dimensions that every subject has.
-func (d Dimension) IsLabel() bool { return !d.builtIn() }
 
 const maxLabels = 16
 
@@ -83,12 +81,14 @@ func validateLabels(labels map[string]string) error {
 }
 
 func validateLabel(name, value string) error {
-	if Dimension(name).builtIn() {
+	if !Dimension(name).IsLabel() {
 		return invalid.Field("labels", "the name %q is reserved, set the field %s instead", name, name)
 	}
-	var refusal *FieldError
-	if errors.As(invalid.Name("labels", name), &refusal) {
-		return invalid.Field("labels", "a name %s", refusal.Message)
+	if err := invalid.Name("labels", name); err != nil {
+		return invalid.Field("labels", "a name %s", invalid.Fields(err)[0].Message)
+	}
+	if invalid.OptionalName("", value) == nil {
+		return nil // before the field's name is put together: this runs for every event
 	}
 	return invalid.OptionalName("labels."+name, value)
 }

@@ -38,8 +38,7 @@ func rounded(d decimal.Decimal, places int32) (units int64, exact bool, err erro
 		return 0, true, nil
 	}
 	shift := int64(d.Exponent()) + int64(places)
-	if shift <= 0 && shift > -int64(len(powers)) && d.NumDigits() < len(powers) {
-		units, exact = roundedSmall(d.CoefficientInt64(), powers[-shift])
+	if units, exact, ok := roundedSmall(d, shift); ok {
 		return units, exact, nil
 	}
 	n := d.Coefficient()
@@ -72,16 +71,26 @@ var powers = func() (p [19]int64) {
 // power returns 10^n for n >= 0.
 func power(n int64) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(n), nil) }
 
-// roundedSmall is divided for coefficients of up to 18 digits, without allocating: this runs for every event.
-func roundedSmall(n, unit int64) (q int64, exact bool) {
-	q, rest := n/unit, n%unit
+// roundedSmall returns d's coefficient × 10^shift as rounded does, and false if it may have more than 18 digits. It does not
+// allocate, and nearly all amounts of all events are that small.
+func roundedSmall(d decimal.Decimal, shift int64) (units int64, exact, ok bool) {
+	const most = int64(len(powers)) - 1
+	digits := int64(d.NumDigits())
+	switch {
+	case digits > most || shift < -most || shift+digits > most:
+		return 0, false, false
+	case shift >= 0:
+		return d.CoefficientInt64() * powers[shift], true, true
+	}
+	unit := powers[-shift]
+	units, rest := d.CoefficientInt64()/unit, d.CoefficientInt64()%unit
 	switch {
 	case rest >= unit-rest:
-		q++
+		units++
 	case -rest >= unit+rest:
-		q--
+		units--
 	}
-	return q, rest == 0
+	return units, rest == 0, true
 }
 
 // divided returns n/d for d > 0, a half rounded away from zero, and whether that is exact.
