@@ -1,0 +1,95 @@
+package bunstore
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/uptrace/bun/schema"
+
+	"github.com/purser-go/purser/budget"
+)
+
+// An Engine is what differs between the databases.
+type Engine interface {
+	// Bun returns the dialect in which Bun writes statements.
+	Bun() schema.Dialect
+
+	// Table returns a table's name as statements write it.
+	Table(name string) string
+
+	// Placeholder is what stands for the nth argument of a statement, counted from 1.
+	Placeholder(n int) string
+
+	// Begin returns the statements that begin a transaction, and take its fence if it has one. They are sent as one
+	// message.
+	Begin(a Access) string
+
+	// Fence returns the statements that take a fence within a transaction; "" if there is nothing to take.
+	Fence(mode budget.FenceMode) string
+
+	// ForUpdate is what makes a query lock the rows that it reads.
+	ForUpdate() string
+
+	// List returns a subquery of the rows given, each of which has one value per type, and its arguments. Types are
+	// [Text] or [Integer].
+	List(types []Type, rows [][]any) (query string, args []any)
+
+	// HasLabel returns a condition with two arguments, a name and a value, on the column labels.
+	HasLabel() string
+
+	// InsertEvents stores the events whose keys are not taken and returns the keys of the others, and the catalog's
+	// version.
+	InsertEvents(ctx context.Context, q Querier, events []Event) (taken []budget.EventKey, version int64, err error)
+
+	// Add adds to counters and to sums of usage, creating those that do not exist, in ascending order of key. It returns
+	// the counters as they are then.
+	Add(ctx context.Context, q Querier, counters []budget.Counter, sums []budget.UsageAdd) ([]budget.Counter, error)
+
+	// BeginMigration returns the statements that begin a transaction in which the schema is changed, one at a time.
+	BeginMigration() string
+
+	// SchemaExists is a query for the number of tables named purser_schema: 0 or 1.
+	SchemaExists() string
+
+	// Classify says what an error of the database means.
+	Classify(err error) Class
+}
+
+// A Type is a column's type.
+type Type string
+
+// The types of columns.
+const (
+	Text    Type = "text"
+	Integer Type = "bigint"
+	Bytes   Type = "bytea"
+)
+
+// A Querier sends statements.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// Access says what a transaction is for.
+type Access int
+
+// The kinds of access.
+const (
+	ReadOnly  Access = iota // of one snapshot
+	ReadWrite               // without a fence as yet
+	WriteShared
+	WriteExclusive
+)
+
+// A Class says what an error of the database means for the transaction that it ended.
+type Class int
+
+// The classes of errors.
+const (
+	Other       Class = iota // nothing that another try would change
+	Raced                    // another transaction was in the way; nothing was stored, also if COMMIT says so
+	Away                     // the database can't be reached just now
+	Unavailable              // the database does not serve this client, and another try would not change it
+	Overflow                 // a sum would pass int64
+)

@@ -1,0 +1,244 @@
+package bunstore
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/usage"
+)
+
+// An Event is a row of purser_events.
+type Event struct {
+	bun.BaseModel `bun:"alias:t"`
+
+	Tenant   string `bun:"tenant"`
+	ID       string `bun:"id"`
+	Time     int64  `bun:"time"`
+	User     string `bun:"user_id"`
+	APIKey   string `bun:"api_key"`
+	Resource string `bun:"resource"`
+	Labels   string `bun:"labels"`
+	Totals
+	Hash       []byte `bun:"hash"`
+	Flags      int64  `bun:"flags"`
+	Corrects   string `bun:"corrects"`
+	CostBefore int64  `bun:"cost_before"`
+	Reason     string `bun:"reason"`
+	RecordedAt int64  `bun:"recorded_at"`
+}
+
+// EventColumns are the columns of purser_events, in the order of [Event.Values]. The first two are its key.
+var EventColumns = []Column{
+	{"tenant", Text},
+	{"id", Text},
+	{"time", Integer},
+	{"user_id", Text},
+	{"api_key", Text},
+	{"resource", Text},
+	{"labels", Text},
+	{"input_tokens", Integer},
+	{"output_tokens", Integer},
+	{"cache_creation_tokens", Integer},
+	{"cache_read_tokens", Integer},
+	{"total_tokens", Integer},
+	{"requests", Integer},
+	{"runs", Integer},
+	{"nanodollars", Integer},
+	{"hash", Bytes},
+	{"flags", Integer},
+	{"corrects", Text},
+	{"cost_before", Integer},
+	{"reason", Text},
+	{"recorded_at", Integer},
+}
+
+// Values returns the row's values, in the order of [EventColumns].
+func (e *Event) Values() []any {
+	return []any{
+		e.Tenant, e.ID, e.Time, e.User, e.APIKey, e.Resource, e.Labels,
+		e.InputTokens, e.OutputTokens, e.CacheCreationTokens, e.CacheReadTokens, e.TotalTokens, e.Requests, e.Runs, e.Nanodollars,
+		e.Hash, e.Flags, e.Corrects, e.CostBefore, e.Reason, e.RecordedAt,
+	}
+}
+
+func eventRow(e budget.StoredEvent) Event {
+	return Event{
+		Tenant: e.Tenant, ID: e.ID, Time: micros(e.Time),
+		User: e.User, APIKey: e.APIKey, Resource: e.Resource, Labels: labelsText(e.Labels),
+		Totals: Totals(e.Totals),
+		Hash:   e.Hash[:], Flags: int64(e.Flags),
+		Corrects: e.Corrects, CostBefore: e.CostBefore, Reason: e.Reason,
+		RecordedAt: micros(e.RecordedAt),
+	}
+}
+
+const noLabels = "{}"
+
+func labelsText(labels map[string]string) string {
+	if len(labels) == 0 {
+		return noLabels
+	}
+	return encode(labels)
+}
+
+func (e *Event) stored() (budget.StoredEvent, error) {
+	stored := budget.StoredEvent{
+		ID:      e.ID,
+		Subject: usage.Subject{Tenant: e.Tenant, User: e.User, APIKey: e.APIKey, Resource: e.Resource},
+		Time:    instant(e.Time),
+		Totals:  usage.Totals(e.Totals),
+		Flags:   budget.EventFlags(e.Flags), Corrects: e.Corrects, CostBefore: e.CostBefore, Reason: e.Reason,
+		RecordedAt: instant(e.RecordedAt),
+	}
+	copy(stored.Hash[:], e.Hash)
+	var p parser
+	if e.Labels != noLabels {
+		p.json("labels", e.Labels, &stored.Labels)
+	}
+	return stored, p.err
+}
+
+func storedEvents(rows []Event) ([]budget.StoredEvent, error) {
+	events := make([]budget.StoredEvent, 0, len(rows))
+	for i := range rows {
+		e, err := rows[i].stored()
+		if err != nil {
+			return nil, fmt.Errorf("event %q of tenant %q: %w", rows[i].ID, rows[i].Tenant, err)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// columns maps the dimensions that have a column to it.
+var columns = map[usage.Dimension]string{
+	usage.Tenant:   "tenant",
+	usage.User:     "user_id",
+	usage.APIKey:   "api_key",
+	usage.Resource: "resource",
+}
+
+// having restricts a query to rows with these values of dimensions. A label must be the value; "" is its absence.
+func (b *binding) having(q *bun.SelectQuery, where map[usage.Dimension]string) *bun.SelectQuery {
+	for _, d := range slices.Sorted(maps.Keys(where)) {
+		column, ok := columns[d]
+		switch {
+		case ok:
+			q.Where(column+" = ?", b.arg(where[d]))
+		default:
+			q.Where(b.store.engine.HasLabel(), b.arg(string(d)), b.arg(where[d]))
+		}
+	}
+	return q
+}
+
+func (r *reader) Events(ctx context.Context, query budget.EventQuery) ([]budget.StoredEvent, error) {
+	var rows []Event
+	b := r.bind()
+	q := b.from("purser_events", &rows).
+		Where("time >= ? AND time < ?", b.arg(micros(query.Span.Start)), b.arg(micros(query.Span.End))).
+		OrderExpr("time, tenant, id").
+		Limit(int64(query.Limit))
+	b.having(q, query.Where)
+	if query.Except {
+		q.Where("corrects = ''")
+	}
+	if after := query.After; after != nil {
+		q.Where("(time, tenant, id) > (?, ?, ?)", b.arg(micros(after.Time)), b.arg(after.Tenant), b.arg(after.ID))
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, r.step("read events", err)
+	}
+	events, err := storedEvents(rows)
+	return events, r.step("read events", err)
+}
+
+func (t *tx) InsertEvents(ctx context.Context, events []budget.StoredEvent) (budget.Inserted, error) {
+	rows := make([]Event, len(events))
+	for i, e := range events {
+		rows[i] = eventRow(e)
+	}
+	keys, version, err := t.store.engine.InsertEvents(ctx, t, rows)
+	if err != nil {
+		return budget.Inserted{}, t.step("insert events", err)
+	}
+	// A statement of its own: the one that inserted does not see a row for whose transaction it waited.
+	taken, err := t.eventsByKey(ctx, keys, "")
+	if err != nil {
+		return budget.Inserted{}, t.step("read events that stand", err)
+	}
+	return budget.Inserted{Version: version, Taken: taken}, nil
+}
+
+func (t *tx) LockEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
+	standing, err := t.eventsByKey(ctx, keys, t.store.engine.ForUpdate())
+	if err != nil {
+		return nil, t.step("lock events", err)
+	}
+	// After the locks, so that no correction is missed that another transaction made while it held one.
+	corrected, err := t.corrected(ctx, keys)
+	if err != nil {
+		return nil, t.step("read corrections", err)
+	}
+	locked := make(map[budget.EventKey]budget.LockedEvent, len(standing))
+	for key, e := range standing {
+		locked[key] = budget.LockedEvent{StoredEvent: e, Corrected: corrected[key]}
+	}
+	return locked, nil
+}
+
+var eventKeyTypes = []Type{Text, Text}
+
+func eventKeys(keys []budget.EventKey) [][]any {
+	tuples := make([][]any, len(keys))
+	for i, key := range keys {
+		tuples[i] = []any{key.Tenant, key.ID}
+	}
+	return tuples
+}
+
+func (r *reader) eventsByKey(ctx context.Context, keys []budget.EventKey, locking string) (map[budget.EventKey]budget.StoredEvent, error) {
+	found := make(map[budget.EventKey]budget.StoredEvent)
+	if len(keys) == 0 {
+		return found, nil
+	}
+	var rows []Event
+	b := r.bind()
+	q := b.from("purser_events", &rows).OrderExpr("tenant, id")
+	if locking != "" {
+		q.For(locking)
+	}
+	if err := b.in(q, "tenant, id", eventKeyTypes, eventKeys(keys)).Scan(ctx); err != nil {
+		return nil, err
+	}
+	events, err := storedEvents(rows)
+	for _, e := range events {
+		found[e.Key()] = e
+	}
+	return found, err
+}
+
+// corrected returns, by the event that was corrected, what corrections took away.
+func (r *reader) corrected(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]usage.Totals, error) {
+	var rows []Event
+	b := r.bind()
+	q := b.from("purser_events", &rows).Where("corrects <> ''")
+	if err := b.in(q, "tenant, corrects", eventKeyTypes, eventKeys(keys)).Scan(ctx); err != nil {
+		return nil, err
+	}
+	sums := make(map[budget.EventKey]usage.Totals)
+	for _, row := range rows {
+		key := budget.EventKey{Tenant: row.Tenant, ID: row.Corrects}
+		sum, err := sums[key].Sub(usage.Totals(row.Totals))
+		if err != nil {
+			return nil, err
+		}
+		sums[key] = sum
+	}
+	return sums, nil
+}

@@ -1,0 +1,94 @@
+package bunstore
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"time"
+
+	"github.com/purser-go/purser/budget"
+)
+
+// A transaction is run again for so long. Fail-over to another server takes seconds.
+const patience = 10 * time.Second
+
+// A pause is how long to wait before another try: less than longest, and less than first, doubled with each try so far.
+// It is random all the way down (full jitter), so that those who met once do not meet again.
+type pause struct{ first, longest time.Duration }
+
+var pauses = map[Class]pause{
+	Raced: {first: time.Millisecond, longest: 20 * time.Millisecond},
+	Away:  {first: 20 * time.Millisecond, longest: time.Second},
+}
+
+func (p pause) after(tries int) time.Duration {
+	return rand.N(min(p.longest, p.first<<min(tries, 10)))
+}
+
+// again calls try until it fails for another reason than a lost race or a database that is away, or time is up.
+func again(ctx context.Context, try func() (Class, error)) error {
+	deadline := time.Now().Add(patience)
+	for tries := 0; ; tries++ {
+		class, err := try()
+		if err == nil || class == Other || class == Overflow {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ended(ctx, err)
+		}
+		wait := pauses[class].after(tries)
+		if class == Unavailable || time.Now().Add(wait).After(deadline) {
+			return fmt.Errorf("%w after %d tries: %w", budget.ErrUnavailable, tries+1, err)
+		}
+		if !sleep(ctx, wait) {
+			return ended(ctx, err)
+		}
+	}
+}
+
+// ended returns what to say of work whose context ended: that, and what stood in its way.
+func ended(ctx context.Context, err error) error {
+	if cause := ctx.Err(); !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", budget.ErrUnavailable, err)
+	}
+	return err
+}
+
+// sleep reports whether it slept to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// classify says what an error means: what the engine says, or else whether it is one of a lost connection. A context
+// that ended is Away too: whether it is the caller's or a driver's own limit is seen from the caller's context.
+func classify(engine Engine, err error) Class {
+	if err == nil {
+		return Other
+	}
+	if class := engine.Classify(err); class != Other {
+		return class
+	}
+	var network net.Error
+	switch {
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, net.ErrClosed), errors.As(err, &network),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return Away
+	default:
+		return Other
+	}
+}

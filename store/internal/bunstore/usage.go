@@ -1,0 +1,139 @@
+package bunstore
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/usage"
+)
+
+// UsageColumns are the columns of purser_usage, in the order of [UsageValues]. The first six are its key.
+var UsageColumns = []Column{
+	{"grain", Integer},
+	{"bucket", Integer},
+	{"tenant", Text},
+	{"user_id", Text},
+	{"api_key", Text},
+	{"resource", Text},
+	{"input_tokens", Integer},
+	{"output_tokens", Integer},
+	{"cache_creation_tokens", Integer},
+	{"cache_read_tokens", Integer},
+	{"total_tokens", Integer},
+	{"requests", Integer},
+	{"runs", Integer},
+	{"nanodollars", Integer},
+}
+
+// UsageValues returns the values of what is added to a sum, in the order of [UsageColumns].
+func UsageValues(u *budget.UsageAdd) []any {
+	return []any{
+		int64(u.Grain), u.Bucket, u.Tenant, u.User, u.APIKey, u.Resource,
+		u.InputTokens, u.OutputTokens, u.CacheCreationTokens, u.CacheReadTokens, u.TotalTokens, u.Requests, u.Runs, u.Nanodollars,
+	}
+}
+
+// sumRow is one sum of usage. Columns that the query did not ask for stay zero.
+type sumRow struct {
+	bun.BaseModel `bun:"alias:t"`
+
+	Bucket   int64  `bun:"bucket"`
+	Tenant   string `bun:"tenant"`
+	User     string `bun:"user_id"`
+	APIKey   string `bun:"api_key"`
+	Resource string `bun:"resource"`
+	Totals
+}
+
+func (r *reader) Usage(ctx context.Context, query budget.UsageQuery) ([]budget.UsageRow, error) {
+	if len(query.Slices) == 0 {
+		return nil, nil
+	}
+	var rows []sumRow
+	b := r.bind()
+	q := r.store.bun.NewSelect().Conn(b).Model(&rows).ModelTableExpr("(?) AS t", b.parts(query))
+	for _, column := range UsageColumns[6:] {
+		// Postgres sums to numeric; the cast fails where a sum does not fit.
+		q.ColumnExpr("CAST(sum(" + column.Name + ") AS bigint) AS " + column.Name)
+	}
+	group := grouping(query)
+	if group == "" {
+		q.Having("count(*) > 0")
+	} else {
+		q.ColumnExpr(group).GroupExpr(group).OrderExpr(group)
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, r.step("read usage", err)
+	}
+	found := make([]budget.UsageRow, len(rows))
+	for i := range rows {
+		found[i] = rows[i].usage(query.PerBucket)
+	}
+	return found, nil
+}
+
+func (r *sumRow) usage(perBucket bool) budget.UsageRow {
+	var bucket time.Time
+	if perBucket {
+		bucket = instant(r.Bucket)
+	}
+	return budget.UsageRow{
+		Bucket:  bucket,
+		Subject: usage.Subject{Tenant: r.Tenant, User: r.User, APIKey: r.APIKey, Resource: r.Resource},
+		Totals:  usage.Totals(r.Totals),
+	}
+}
+
+// grouping returns the columns that tell a query's sums apart, in the order of its rows.
+func grouping(query budget.UsageQuery) string {
+	var group []string
+	if query.PerBucket {
+		group = append(group, "bucket")
+	}
+	for _, d := range query.By {
+		group = append(group, columns[d])
+	}
+	return strings.Join(group, ", ")
+}
+
+// parts returns a query for all rows that are to be summed up: one SELECT per slice.
+func (b *binding) parts(query budget.UsageQuery) *bun.SelectQuery {
+	parts := b.part(query.Slices[0], query)
+	for _, slice := range query.Slices[1:] {
+		parts.UnionAll(b.part(slice, query))
+	}
+	return parts
+}
+
+func (b *binding) part(slice usage.Slice, query budget.UsageQuery) *bun.SelectQuery {
+	table, time := "purser_usage", "bucket"
+	if slice.Grain == usage.Raw {
+		table, time = "purser_events", "time"
+	}
+	q := b.store.bun.NewSelect().TableExpr(b.store.engine.Table(table)).ColumnExpr(time + " AS bucket")
+	for _, column := range UsageColumns[2:] {
+		q.ColumnExpr(column.Name)
+	}
+	if slice.Grain != usage.Raw {
+		q.Where("grain = ?", b.arg(int64(slice.Grain)))
+	}
+	q.Where(time+" >= ? AND "+time+" < ?", b.arg(micros(slice.Start)), b.arg(micros(slice.End)))
+	return b.having(q, query.Where)
+}
+
+func (t *tx) dropUsage(ctx context.Context, dropped []usage.Slice) error {
+	for _, slice := range dropped {
+		_, err := t.store.bun.NewDelete().Conn(t.bind()).
+			TableExpr(t.store.engine.Table("purser_usage")).
+			Where("grain = ? AND bucket >= ? AND bucket < ?", int64(slice.Grain), micros(slice.Start), micros(slice.End)).
+			Exec(ctx)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+-- Amounts are integers in the unit of their metric: tokens and requests as they are, dollars in 1e-9, credits in 1e-6.
+-- Instants are microseconds since 1970 UTC: datetime(time / 1000000, 'unixepoch') shows one. Decimals and JSON are text.
+-- Every table is STRICT: in any other, a sum beyond 64 bits would silently become a float.
+
+-- The versions of this schema. oldest is the oldest version that code may be made for to work on it.
+CREATE TABLE purser_schema (
+    version  INTEGER NOT NULL PRIMARY KEY,
+    oldest   INTEGER NOT NULL,
+    checksum TEXT    NOT NULL DEFAULT ''
+) STRICT;
+
+-- What all definitions have in common: one row.
+CREATE TABLE purser_catalog (
+    id             INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    version        INTEGER NOT NULL,
+    reporting_zone TEXT    NOT NULL,
+    prune_floor    INTEGER NOT NULL
+) STRICT;
+
+-- The sets of dimensions that scopes name.
+CREATE TABLE purser_shapes (
+    shape TEXT NOT NULL PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE purser_budgets (
+    id                TEXT    NOT NULL PRIMARY KEY,
+    name              TEXT    NOT NULL,
+    description       TEXT    NOT NULL,
+    metric            TEXT    NOT NULL,
+    budget_limit      TEXT    NOT NULL,
+    cost_per_credit   TEXT    NOT NULL,
+    schedule          TEXT    NOT NULL,
+    scope_shape       TEXT    NOT NULL,
+    scope_fixed       TEXT    NOT NULL,
+    scope             TEXT    NOT NULL,
+    exceptions        TEXT    NOT NULL,
+    starts_at         INTEGER NOT NULL,
+    ends_at           INTEGER NOT NULL,
+    allowed_resources TEXT    NOT NULL,
+    enforcement       TEXT    NOT NULL,
+    min_hold          TEXT    NOT NULL,
+    thresholds        TEXT    NOT NULL,
+    disabled          INTEGER NOT NULL,
+    owner             TEXT    NOT NULL,
+    created_by        TEXT    NOT NULL,
+    labels            TEXT    NOT NULL,
+    metadata          TEXT,
+    version           INTEGER NOT NULL,
+    created_at        INTEGER NOT NULL,
+    updated_at        INTEGER NOT NULL,
+    rates             TEXT    NOT NULL,
+    counted_from      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX purser_budgets_scope ON purser_budgets (scope_shape, scope_fixed, id);
+CREATE INDEX purser_budgets_newest ON purser_budgets (created_at, id);
+CREATE INDEX purser_budgets_owner ON purser_budgets (owner, created_at, id);
+
+-- One row per selector of a budget's scope and per label, to find budgets by.
+CREATE TABLE purser_budget_terms (
+    term   TEXT NOT NULL,
+    budget TEXT NOT NULL,
+    PRIMARY KEY (term, budget)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purser_budget_terms_budget ON purser_budget_terms (budget);
+
+CREATE TABLE purser_counters (
+    budget       TEXT    NOT NULL,
+    scope_value  TEXT    NOT NULL,
+    period_start INTEGER NOT NULL,
+    recorded     INTEGER NOT NULL,
+    adjusted     INTEGER NOT NULL,
+    reserved     INTEGER NOT NULL,
+    pruned       INTEGER NOT NULL,
+    denied       INTEGER NOT NULL,
+    would_deny   INTEGER NOT NULL,
+    episode      INTEGER NOT NULL,
+    PRIMARY KEY (budget, period_start, scope_value)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE purser_events (
+    tenant                TEXT    NOT NULL,
+    id                    TEXT    NOT NULL,
+    time                  INTEGER NOT NULL,
+    user_id               TEXT    NOT NULL,
+    api_key               TEXT    NOT NULL,
+    resource              TEXT    NOT NULL,
+    labels                TEXT    NOT NULL,
+    input_tokens          INTEGER NOT NULL,
+    output_tokens         INTEGER NOT NULL,
+    cache_creation_tokens INTEGER NOT NULL,
+    cache_read_tokens     INTEGER NOT NULL,
+    total_tokens          INTEGER NOT NULL,
+    requests              INTEGER NOT NULL,
+    runs                  INTEGER NOT NULL,
+    nanodollars           INTEGER NOT NULL,
+    hash                  BLOB    NOT NULL,
+    flags                 INTEGER NOT NULL,
+    corrects              TEXT    NOT NULL,
+    cost_before           INTEGER NOT NULL,
+    reason                TEXT    NOT NULL,
+    recorded_at           INTEGER NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT;
+CREATE INDEX purser_events_time ON purser_events (time);
+CREATE INDEX purser_events_corrects ON purser_events (tenant, corrects) WHERE corrects <> '';
+
+-- Sums of usage per quarter hour of UTC (grain 1), and per day (2) and month (3) of the reporting zone.
+CREATE TABLE purser_usage (
+    grain                 INTEGER NOT NULL,
+    bucket                INTEGER NOT NULL,
+    tenant                TEXT    NOT NULL,
+    user_id               TEXT    NOT NULL,
+    api_key               TEXT    NOT NULL,
+    resource              TEXT    NOT NULL,
+    input_tokens          INTEGER NOT NULL,
+    output_tokens         INTEGER NOT NULL,
+    cache_creation_tokens INTEGER NOT NULL,
+    cache_read_tokens     INTEGER NOT NULL,
+    total_tokens          INTEGER NOT NULL,
+    requests              INTEGER NOT NULL,
+    runs                  INTEGER NOT NULL,
+    nanodollars           INTEGER NOT NULL,
+    PRIMARY KEY (grain, bucket, tenant, user_id, api_key, resource)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purser_usage_tenant ON purser_usage (tenant, grain, bucket);
+CREATE INDEX purser_usage_user ON purser_usage (user_id, grain, bucket) WHERE user_id <> '';
+CREATE INDEX purser_usage_api_key ON purser_usage (api_key, grain, bucket) WHERE api_key <> '';
+
+CREATE TABLE purser_adjustments (
+    budget      TEXT    NOT NULL,
+    id          TEXT    NOT NULL,
+    scope_value TEXT    NOT NULL,
+    metric      TEXT    NOT NULL,
+    units       INTEGER NOT NULL,
+    time        INTEGER NOT NULL,
+    time_given  INTEGER NOT NULL,
+    reason      TEXT    NOT NULL,
+    actor       TEXT    NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    PRIMARY KEY (budget, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purser_adjustments_time ON purser_adjustments (budget, time, id);
+
+CREATE TABLE purser_alerts (
+    id           TEXT    NOT NULL,
+    budget       TEXT    NOT NULL,
+    budget_name  TEXT    NOT NULL,
+    scope_value  TEXT    NOT NULL,
+    period_start INTEGER NOT NULL,
+    period_end   INTEGER NOT NULL,
+    kind         TEXT    NOT NULL,
+    threshold    TEXT    NOT NULL,
+    level        INTEGER NOT NULL,
+    episode      INTEGER NOT NULL,
+    metric       TEXT    NOT NULL,
+    used         INTEGER NOT NULL,
+    budget_limit INTEGER NOT NULL,
+    time         INTEGER NOT NULL,
+    late         INTEGER NOT NULL,
+    superseded   INTEGER NOT NULL,
+    message      TEXT    NOT NULL,
+    PRIMARY KEY (budget, scope_value, period_start, kind, threshold, episode)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purser_alerts_newest ON purser_alerts (time, id);
+CREATE INDEX purser_alerts_budget ON purser_alerts (budget, time, id);
+
+CREATE TABLE purser_audit (
+    id     TEXT    NOT NULL PRIMARY KEY,
+    time   INTEGER NOT NULL,
+    actor  TEXT    NOT NULL,
+    tenant TEXT    NOT NULL,
+    action TEXT    NOT NULL,
+    kind   TEXT    NOT NULL,
+    target TEXT    NOT NULL,
+    before TEXT,
+    after  TEXT
+) STRICT;
+CREATE INDEX purser_audit_newest ON purser_audit (time, id);
+CREATE INDEX purser_audit_tenant ON purser_audit (tenant, time, id);
+CREATE INDEX purser_audit_target ON purser_audit (target, time, id);
+
+INSERT INTO purser_catalog (id, version, reporting_zone, prune_floor) VALUES (1, 1, 'UTC', -62135596800000000);
+INSERT INTO purser_schema (version, oldest) VALUES (1, 1);
