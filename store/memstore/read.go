@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -142,7 +143,8 @@ func (r reader) countersIn(periods []budget.CounterKey) iter.Seq[budget.Counter]
 // countersUnder yields all counters of a budget, in order.
 func (r reader) countersUnder(id string) iter.Seq[budget.Counter] {
 	return func(yield func(budget.Counter) bool) {
-		for c := range r.counters.from(budget.Counter{CounterKey: budget.CounterKey{Budget: id}}) {
+		first := budget.Counter{CounterKey: budget.CounterKey{Budget: id, Start: math.MinInt64}} // periods start before 1970 too
+		for c := range r.counters.from(first) {
 			if c.Budget != id || !yield(c) {
 				return
 			}
