@@ -18,7 +18,7 @@ type Mark struct {
 }
 
 // Marks returns the marks of a limit above 0, in units of its metric, ascending by percent: warning, critical, 100 and the
-// extra ones, each percent once. A mark that no int64 reaches is left out. t must be valid.
+// extra ones, each percent once. A mark that no int64 reaches is left out, and so is what is not valid.
 func (t Thresholds) Marks(limit int64) []Mark {
 	percents := append([]decimal.Decimal{t.WarningPercent(), t.CriticalPercent(), hundred}, t.Extra...)
 	slices.SortFunc(percents, decimal.Decimal.Cmp)

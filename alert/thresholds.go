@@ -49,8 +49,8 @@ func valueOr(d *decimal.Decimal, absent decimal.Decimal) decimal.Decimal {
 // are field errors.
 func (t Thresholds) Validate() error {
 	return errors.Join(
-		validatePercent("thresholds.warning", t.WarningPercent()),
-		validatePercent("thresholds.critical", t.CriticalPercent()),
+		validatePercent("warning_percent", t.WarningPercent()),
+		validatePercent("critical_percent", t.CriticalPercent()),
 		t.validateExtra(),
 	)
 }
@@ -68,7 +68,7 @@ func validatePercent(field string, percent decimal.Decimal) error {
 }
 
 func (t Thresholds) validateExtra() error {
-	const field = "thresholds.extra"
+	const field = "extra_percents"
 	if len(t.Extra) > maxExtra {
 		return invalid.Field(field, "has %d percents, at most %d are allowed", len(t.Extra), maxExtra)
 	}
