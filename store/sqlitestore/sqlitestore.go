@@ -44,7 +44,7 @@ func New(db *sql.DB, o *Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	engine := newEngine()
-	if err := check(ctx, db, engine); err != nil {
+	if err := bunstore.Check(ctx, db, tables(engine), checkSettings); err != nil {
 		return nil, fmt.Errorf("sqlitestore: %w", err)
 	}
 	reads := db
@@ -113,18 +113,6 @@ const checkTimeout = 10 * time.Second
 
 // The oldest SQLite that is safe: before it, two connections could corrupt a database in WAL mode.
 const oldestSQLite = "3.51.3"
-
-func check(ctx context.Context, db *sql.DB, engine *engine) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := checkSettings(ctx, conn); err != nil {
-		return err
-	}
-	return tables(engine).Check(ctx, conn)
-}
 
 func checkSettings(ctx context.Context, conn *sql.Conn) error {
 	var release, journal string

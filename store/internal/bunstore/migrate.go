@@ -175,8 +175,7 @@ func (s *Schema) newer(applied []version) error {
 	return nil
 }
 
-// Check refuses a database whose schema the code can't work on. It changes nothing.
-func (s *Schema) Check(ctx context.Context, conn *sql.Conn) error {
+func (s *Schema) check(ctx context.Context, conn *sql.Conn) error {
 	applied, err := s.applied(ctx, conn)
 	if err != nil {
 		return err
@@ -188,4 +187,19 @@ func (s *Schema) Check(ctx context.Context, conn *sql.Conn) error {
 		return fmt.Errorf("%w %d of the database is older than this code's, which is %d: %s", budget.ErrSchema, v.number, s.latest(), s.remedy)
 	}
 	return s.newer(applied)
+}
+
+// Check refuses a database that the store can't work on, for its settings or for its schema. It changes nothing.
+func Check(ctx context.Context, db *sql.DB, s *Schema, settings func(context.Context, *sql.Conn) error) error {
+	conn, err := db.Conn(ctx)
+	if err == nil {
+		defer conn.Close()
+		if err = settings(ctx, conn); err == nil {
+			err = s.check(ctx, conn)
+		}
+	}
+	if class := classify(s.engine, err); class == Away || class == Unavailable {
+		err = fmt.Errorf("%w: %w", budget.ErrUnavailable, err)
+	}
+	return err
 }

@@ -1,0 +1,43 @@
+package pgstore
+
+import (
+	"errors"
+
+	"github.com/purser-go/purser/store/internal/bunstore"
+)
+
+// classes are SQLSTATE codes, or the first two characters of a code, that are not [bunstore.Other].
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+var classes = map[string]bunstore.Class{
+	"40001": bunstore.Raced, // serialization_failure
+	"40P01": bunstore.Raced, // deadlock_detected
+	"55P03": bunstore.Raced, // lock_not_available
+
+	"08":    bunstore.Away, // connection exceptions
+	"25006": bunstore.Away, // read_only_sql_transaction: a standby, just before or after a fail-over
+	"25P03": bunstore.Away, // idle_in_transaction_session_timeout
+	"53300": bunstore.Away, // too_many_connections
+	"57P01": bunstore.Away, // admin_shutdown
+	"57P02": bunstore.Away, // crash_shutdown
+	"57P03": bunstore.Away, // cannot_connect_now
+	"57P05": bunstore.Away, // idle_session_timeout
+
+	"28":    bunstore.Unavailable, // invalid authorization
+	"3D000": bunstore.Unavailable, // invalid_catalog_name: no such database
+	"57014": bunstore.Unavailable, // query_canceled: a statement_timeout
+
+	"22003": bunstore.Overflow, // numeric_value_out_of_range
+}
+
+// Classify implements [bunstore.Engine]. It is the one place that knows what drivers' errors look like.
+func (*engine) Classify(err error) bunstore.Class {
+	var coded interface{ SQLState() string }
+	if !errors.As(err, &coded) {
+		return bunstore.Other
+	}
+	code := coded.SQLState()
+	if class, ok := classes[code]; ok || len(code) < 2 {
+		return class
+	}
+	return classes[code[:2]]
+}

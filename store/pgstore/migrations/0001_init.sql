@@ -1,0 +1,183 @@
+-- Amounts are integers in the unit of their metric: tokens and requests as they are, dollars in 1e-9, credits in 1e-6.
+-- Instants are microseconds since 1970 UTC: to_timestamp(time / 1e6) shows one. Decimals and JSON are text, which comes
+-- back byte for byte. Texts that rows are ordered by are compared by their bytes, whatever the database's collation is.
+
+-- The versions of this schema. oldest is the oldest version that code may be made for to work on it.
+CREATE TABLE purser_schema (
+    version  bigint NOT NULL PRIMARY KEY,
+    oldest   bigint NOT NULL,
+    checksum text   NOT NULL DEFAULT ''
+);
+
+-- What all definitions have in common: one row.
+CREATE TABLE purser_catalog (
+    id             smallint NOT NULL PRIMARY KEY CHECK (id = 1),
+    version        bigint   NOT NULL,
+    reporting_zone text     NOT NULL,
+    prune_floor    bigint   NOT NULL
+);
+
+-- The sets of dimensions that scopes name.
+CREATE TABLE purser_shapes (
+    shape text COLLATE "C" NOT NULL PRIMARY KEY
+);
+
+CREATE TABLE purser_budgets (
+    id                text COLLATE "C" NOT NULL PRIMARY KEY,
+    name              text             NOT NULL,
+    description       text             NOT NULL,
+    metric            text             NOT NULL,
+    budget_limit      text             NOT NULL,
+    cost_per_credit   text             NOT NULL,
+    schedule          text             NOT NULL,
+    scope_shape       text COLLATE "C" NOT NULL,
+    scope_fixed       text COLLATE "C" NOT NULL,
+    scope             text             NOT NULL,
+    exceptions        text             NOT NULL,
+    starts_at         bigint           NOT NULL,
+    ends_at           bigint           NOT NULL,
+    allowed_resources text             NOT NULL,
+    enforcement       text             NOT NULL,
+    min_hold          text             NOT NULL,
+    thresholds        text             NOT NULL,
+    disabled          boolean          NOT NULL,
+    owner             text COLLATE "C" NOT NULL,
+    created_by        text             NOT NULL,
+    labels            text             NOT NULL,
+    metadata          text,
+    version           bigint           NOT NULL,
+    created_at        bigint           NOT NULL,
+    updated_at        bigint           NOT NULL,
+    rates             text             NOT NULL,
+    counted_from      bigint           NOT NULL
+);
+CREATE INDEX purser_budgets_scope ON purser_budgets (scope_shape, scope_fixed, id);
+CREATE INDEX purser_budgets_newest ON purser_budgets (created_at, id);
+CREATE INDEX purser_budgets_owner ON purser_budgets (owner, created_at, id);
+
+-- One row per selector of a budget's scope and per label, to find budgets by.
+CREATE TABLE purser_budget_terms (
+    term   text COLLATE "C" NOT NULL,
+    budget text COLLATE "C" NOT NULL,
+    PRIMARY KEY (term, budget)
+);
+CREATE INDEX purser_budget_terms_budget ON purser_budget_terms (budget);
+
+CREATE TABLE purser_counters (
+    budget       text COLLATE "C" NOT NULL,
+    scope_value  text COLLATE "C" NOT NULL,
+    period_start bigint           NOT NULL,
+    recorded     bigint           NOT NULL,
+    adjusted     bigint           NOT NULL,
+    reserved     bigint           NOT NULL,
+    pruned       bigint           NOT NULL,
+    denied       bigint           NOT NULL,
+    would_deny   bigint           NOT NULL,
+    episode      bigint           NOT NULL,
+    PRIMARY KEY (budget, period_start, scope_value)
+) WITH (fillfactor = 50);
+
+CREATE TABLE purser_events (
+    tenant                text COLLATE "C" NOT NULL,
+    id                    text COLLATE "C" NOT NULL,
+    time                  bigint           NOT NULL,
+    user_id               text COLLATE "C" NOT NULL,
+    api_key               text COLLATE "C" NOT NULL,
+    resource              text COLLATE "C" NOT NULL,
+    labels                text             NOT NULL,
+    input_tokens          bigint           NOT NULL,
+    output_tokens         bigint           NOT NULL,
+    cache_creation_tokens bigint           NOT NULL,
+    cache_read_tokens     bigint           NOT NULL,
+    total_tokens          bigint           NOT NULL,
+    requests              bigint           NOT NULL,
+    runs                  bigint           NOT NULL,
+    nanodollars           bigint           NOT NULL,
+    hash                  bytea            NOT NULL,
+    flags                 smallint         NOT NULL,
+    corrects              text COLLATE "C" NOT NULL,
+    cost_before           bigint           NOT NULL,
+    reason                text             NOT NULL,
+    recorded_at           bigint           NOT NULL,
+    PRIMARY KEY (tenant, id)
+);
+CREATE INDEX purser_events_time ON purser_events (time);
+CREATE INDEX purser_events_corrects ON purser_events (tenant, corrects) WHERE corrects <> '';
+
+-- Sums of usage per quarter hour of UTC (grain 1), and per day (2) and month (3) of the reporting zone.
+CREATE TABLE purser_usage (
+    grain                 smallint         NOT NULL,
+    bucket                bigint           NOT NULL,
+    tenant                text COLLATE "C" NOT NULL,
+    user_id               text COLLATE "C" NOT NULL,
+    api_key               text COLLATE "C" NOT NULL,
+    resource              text COLLATE "C" NOT NULL,
+    input_tokens          bigint           NOT NULL,
+    output_tokens         bigint           NOT NULL,
+    cache_creation_tokens bigint           NOT NULL,
+    cache_read_tokens     bigint           NOT NULL,
+    total_tokens          bigint           NOT NULL,
+    requests              bigint           NOT NULL,
+    runs                  bigint           NOT NULL,
+    nanodollars           bigint           NOT NULL,
+    PRIMARY KEY (grain, bucket, tenant, user_id, api_key, resource)
+) WITH (fillfactor = 70);
+CREATE INDEX purser_usage_tenant ON purser_usage (tenant, grain, bucket);
+CREATE INDEX purser_usage_user ON purser_usage (user_id, grain, bucket) WHERE user_id <> '';
+CREATE INDEX purser_usage_api_key ON purser_usage (api_key, grain, bucket) WHERE api_key <> '';
+
+CREATE TABLE purser_adjustments (
+    budget      text COLLATE "C" NOT NULL,
+    id          text COLLATE "C" NOT NULL,
+    scope_value text             NOT NULL,
+    metric      text             NOT NULL,
+    units       bigint           NOT NULL,
+    time        bigint           NOT NULL,
+    time_given  boolean          NOT NULL,
+    reason      text             NOT NULL,
+    actor       text             NOT NULL,
+    recorded_at bigint           NOT NULL,
+    PRIMARY KEY (budget, id)
+);
+CREATE INDEX purser_adjustments_time ON purser_adjustments (budget, time, id);
+
+CREATE TABLE purser_alerts (
+    id           text COLLATE "C" NOT NULL,
+    budget       text COLLATE "C" NOT NULL,
+    budget_name  text             NOT NULL,
+    scope_value  text COLLATE "C" NOT NULL,
+    period_start bigint           NOT NULL,
+    period_end   bigint           NOT NULL,
+    kind         text COLLATE "C" NOT NULL,
+    threshold    text COLLATE "C" NOT NULL,
+    level        smallint         NOT NULL,
+    episode      bigint           NOT NULL,
+    metric       text             NOT NULL,
+    used         bigint           NOT NULL,
+    budget_limit bigint           NOT NULL,
+    time         bigint           NOT NULL,
+    late         boolean          NOT NULL,
+    superseded   boolean          NOT NULL,
+    message      text             NOT NULL,
+    PRIMARY KEY (budget, scope_value, period_start, kind, threshold, episode)
+);
+CREATE INDEX purser_alerts_newest ON purser_alerts (time, id);
+CREATE INDEX purser_alerts_budget ON purser_alerts (budget, time, id);
+
+CREATE TABLE purser_audit (
+    id     text COLLATE "C" NOT NULL PRIMARY KEY,
+    time   bigint           NOT NULL,
+    actor  text             NOT NULL,
+    tenant text COLLATE "C" NOT NULL,
+    action text             NOT NULL,
+    kind   text             NOT NULL,
+    target text COLLATE "C" NOT NULL,
+    before text,
+    after  text
+);
+CREATE INDEX purser_audit_newest ON purser_audit (time, id);
+CREATE INDEX purser_audit_tenant ON purser_audit (tenant, time, id);
+CREATE INDEX purser_audit_target ON purser_audit (target, time, id);
+
+INSERT INTO purser_catalog (id, version, reporting_zone, prune_floor) VALUES (1, 1, 'UTC', -62135596800000000);
+INSERT INTO purser_schema (version, oldest) VALUES (1, 1);
