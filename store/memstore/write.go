@@ -37,28 +37,6 @@ func (t *tx) Fence(ctx context.Context, mode budget.FenceMode) error {
 	})
 }
 
-func (t *tx) InsertEvents(ctx context.Context, events []budget.StoredEvent) (budget.Inserted, error) {
-	inserted := budget.Inserted{Version: t.catalog.Version, Taken: make(map[budget.EventKey]budget.StoredEvent)}
-	return inserted, t.take(ctx, insertEvents, func() error {
-		for _, e := range events {
-			if standing, taken := t.events.Get(&e); taken {
-				inserted.Taken[e.Key()] = cloneEvent(standing)
-			} else {
-				t.insert(cloneEvent(&e))
-			}
-		}
-		return nil
-	})
-}
-
-func (t *tx) insert(e budget.StoredEvent) {
-	t.events.Set(&e)
-	t.timeline.Set(&e)
-	if e.Corrects != "" {
-		t.corrections.Set(&e)
-	}
-}
-
 func (t *tx) LockEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
 	locked := make(map[budget.EventKey]budget.LockedEvent)
 	return locked, t.take(ctx, lockEvents, func() error {
@@ -91,6 +69,28 @@ func (t *tx) corrected(key budget.EventKey) (usage.Totals, error) {
 		}
 	}
 	return sum, nil
+}
+
+func (t *tx) InsertEvents(ctx context.Context, events []budget.StoredEvent) (budget.Inserted, error) {
+	inserted := budget.Inserted{Version: t.catalog.Version, Taken: make(map[budget.EventKey]budget.StoredEvent)}
+	return inserted, t.take(ctx, insertEvents, func() error {
+		for _, e := range events {
+			if standing, taken := t.events.Get(&e); taken {
+				inserted.Taken[e.Key()] = cloneEvent(standing)
+			} else {
+				t.insert(cloneEvent(&e))
+			}
+		}
+		return nil
+	})
+}
+
+func (t *tx) insert(e budget.StoredEvent) {
+	t.events.Set(&e)
+	t.timeline.Set(&e)
+	if e.Corrects != "" {
+		t.corrections.Set(&e)
+	}
 }
 
 func (t *tx) LockCounters(ctx context.Context, keys []budget.CounterKey) (map[budget.CounterKey]budget.Counter, error) {
@@ -260,5 +260,5 @@ func add(a, b int64) (int64, error) {
 }
 
 func (s step) String() string {
-	return [...]string{fence: "Fence", insertEvents: "InsertEvents", lockEvents: "LockEvents", lockCounters: "LockCounters", apply: "Apply"}[s]
+	return [...]string{fence: "Fence", lockEvents: "LockEvents", insertEvents: "InsertEvents", lockCounters: "LockCounters", apply: "Apply"}[s]
 }

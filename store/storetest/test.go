@@ -1,12 +1,15 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/purser-go/purser/budget"
@@ -108,21 +111,52 @@ func insert(ctx context.Context, tx budget.Tx, events ...budget.StoredEvent) (bu
 	return tx.InsertEvents(ctx, events)
 }
 
+func lock(ctx context.Context, tx budget.Tx, keys ...budget.CounterKey) (map[budget.CounterKey]budget.Counter, error) {
+	if err := tx.Fence(ctx, budget.Shared); err != nil {
+		return nil, err
+	}
+	return tx.LockCounters(ctx, keys)
+}
+
+func lockEvents(ctx context.Context, tx budget.Tx, keys ...budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
+	if err := tx.Fence(ctx, budget.Shared); err != nil {
+		return nil, err
+	}
+	return tx.LockEvents(ctx, keys)
+}
+
+// compareKeys is the order of counters.
+func compareKeys(a, b budget.CounterKey) int {
+	return cmp.Or(strings.Compare(a.Budget, b.Budget), strings.Compare(a.Value, b.Value), cmp.Compare(a.Start, b.Start))
+}
+
+// shuffle brings rows into another order, the same in each run.
+func shuffle[T any](rows []T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	r.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+}
+
 // equal reports a breach of rule unless got is want.
 func equal[T any](t *test, rule string, want, got T) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, exactly()); diff != "" {
-		t.Errorf("not so: %s (-want +got):\n%s", rule, diff)
+	if diff := gocmp.Diff(want, got, exactly()); diff != "" {
+		t.Errorf("not so: %s (-want +got):\n%s", rule, head(diff))
 	}
+}
+
+// head returns the first 100 lines of a text.
+func head(text string) string {
+	lines := strings.SplitAfterN(text, "\n", 101)
+	return strings.Join(lines[:min(len(lines), 100)], "")
 }
 
 // exactly compares instants as instants in UTC, and what has hidden fields with ==. Where a list or a map is a result, a
 // nil and an empty one are the same; [definitionsNil] and the like look at those that are part of a row.
-func exactly() cmp.Option {
-	return cmp.Options{
+func exactly() gocmp.Option {
+	return gocmp.Options{
 		cmpopts.EquateEmpty(),
-		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) && a.Location() == b.Location() }),
-		cmp.Comparer(func(a, b period.Schedule) bool { return a == b }),
+		gocmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) && a.Location() == b.Location() }),
+		gocmp.Comparer(func(a, b period.Schedule) bool { return a == b }),
 	}
 }
 

@@ -102,15 +102,15 @@ func nothingStays(t *test, before contents) {
 
 func overflowCounters(t *test) {
 	key := counterKey("full", "", 0)
-	for field, high := range tallies(math.MaxInt64) {
-		low, one, minus := tallies(math.MinInt64)[field], tallies(1)[field], tallies(-1)[field]
+	for field, high := range tallyFields(math.MaxInt64) {
+		low, one, minus := tallyFields(math.MinInt64)[field], tallyFields(1)[field], tallyFields(-1)[field]
 		overflows(t, field, budget.Writes{Counters: []budget.Counter{counter(key, high)}}, budget.Writes{Counters: []budget.Counter{counter(key, one)}})
 		overflows(t, field, budget.Writes{Counters: []budget.Counter{counter(key, low)}}, budget.Writes{Counters: []budget.Counter{counter(key, minus)}})
 	}
 }
 
-// tallies returns, for each field of a tally, one in which only that is not 0.
-func tallies(n int64) map[string]budget.Tally {
+// tallyFields returns, for each field of a tally, one in which only that is not 0.
+func tallyFields(n int64) map[string]budget.Tally {
 	return map[string]budget.Tally{
 		"recorded":   {Recorded: n},
 		"adjusted":   {Adjusted: n},
@@ -124,15 +124,15 @@ func tallies(n int64) map[string]budget.Tally {
 
 func overflowUsage(t *test) {
 	key := usageKey("full", 0)
-	for field, high := range totals(math.MaxInt64) {
-		low, one, minus := totals(math.MinInt64)[field], totals(1)[field], totals(-1)[field]
+	for field, high := range totalFields(math.MaxInt64) {
+		low, one, minus := totalFields(math.MinInt64)[field], totalFields(1)[field], totalFields(-1)[field]
 		overflows(t, field, budget.Writes{Usage: []budget.UsageAdd{used(key, high)}}, budget.Writes{Usage: []budget.UsageAdd{used(key, one)}})
 		overflows(t, field, budget.Writes{Usage: []budget.UsageAdd{used(key, low)}}, budget.Writes{Usage: []budget.UsageAdd{used(key, minus)}})
 	}
 }
 
-// totals returns, for each field of totals, some in which only that is not 0.
-func totals(n int64) map[string]usage.Totals {
+// totalFields returns, for each field of totals, some in which only that is not 0.
+func totalFields(n int64) map[string]usage.Totals {
 	return map[string]usage.Totals{
 		"input tokens":          {InputTokens: n},
 		"output tokens":         {OutputTokens: n},
