@@ -10,9 +10,16 @@ import (
 // whose catalog is as a fresh installation leaves it, and closes what it opened with t.Cleanup.
 func Run(t *testing.T, open func(t *testing.T) budget.Store) {
 	t.Helper()
-	for _, s := range sequential() {
+	for _, s := range append(sequential(), concurrent()...) {
 		s.run(t, func(t *testing.T, check func(*test)) { check(&test{T: t, store: open(t)}) })
 	}
+}
+
+// RunSideBySide tests that the transactions of the store that open returns, as for [Run], do not wait for each other
+// without need. It is for stores that take several Updates at a time.
+func RunSideBySide(t *testing.T, open func(t *testing.T) budget.Store) {
+	t.Helper()
+	sideBySide().run(t, func(t *testing.T, check func(*test)) { check(&test{T: t, store: open(t)}) })
 }
 
 // Bound is a store that works within a transaction of the caller's, with what belongs to it.
