@@ -49,15 +49,6 @@ func TestEachTestHasASchemaOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestEnoughConnectionsForManyProcesses(t *testing.T) {
-	if os.Getenv(pgtest.ServerVariable) != "" {
-		t.Skip("the server is the caller's: how many connections it takes is theirs to say")
-	}
-	if text(t, pgtest.Open(t), "SELECT (current_setting('max_connections')::int >= 200)::text") != "true" {
-		t.Error("the server takes fewer than 200 connections")
-	}
-}
-
 func TestSettings(t *testing.T) {
 	tests := map[string]struct {
 		settings []pgtest.Setting
