@@ -52,7 +52,7 @@ func New(db *sql.DB, o *Options) (*Store, error) {
 	engine := newEngine(o.Schema)
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
-	if err := bunstore.Check(ctx, db, tables(engine), checkSettings); err != nil {
+	if err := tables(engine).Check(ctx, db, checkSettings); err != nil {
 		return nil, fmt.Errorf("pgstore: %w", err)
 	}
 	return &Store{bunstore.New(engine, db, db)}, nil

@@ -44,7 +44,7 @@ func New(db *sql.DB, o *Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	engine := newEngine()
-	if err := bunstore.Check(ctx, db, tables(engine), checkSettings); err != nil {
+	if err := tables(engine).Check(ctx, db, checkSettings); err != nil {
 		return nil, fmt.Errorf("sqlitestore: %w", err)
 	}
 	reads := db

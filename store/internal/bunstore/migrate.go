@@ -62,12 +62,7 @@ func (s *Schema) Migrate(ctx context.Context, db *sql.DB, zone string) error {
 		return err
 	}
 	for _, m := range s.migrations {
-		// A COMMIT whose outcome is not known is tried again too: what was committed is found then.
-		err := again(ctx, func() (Class, error) {
-			err := s.apply(ctx, db, m, zone)
-			return classify(s.engine, err), err
-		})
-		if err != nil {
+		if err := s.atStart(ctx, func() error { return s.apply(ctx, db, m, zone) }); err != nil {
 			return fmt.Errorf("migrate to version %d: %w", m.version, err)
 		}
 	}
@@ -190,16 +185,29 @@ func (s *Schema) check(ctx context.Context, conn *sql.Conn) error {
 }
 
 // Check refuses a database that the store can't work on, for its settings or for its schema. It changes nothing.
-func Check(ctx context.Context, db *sql.DB, s *Schema, settings func(context.Context, *sql.Conn) error) error {
-	conn, err := db.Conn(ctx)
-	if err == nil {
-		defer conn.Close()
-		if err = settings(ctx, conn); err == nil {
-			err = s.check(ctx, conn)
+func (s *Schema) Check(ctx context.Context, db *sql.DB, settings func(context.Context, *sql.Conn) error) error {
+	return s.atStart(ctx, func() error {
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			return err
 		}
-	}
-	if class := classify(s.engine, err); class == Away || class == Unavailable {
-		err = fmt.Errorf("%w: %w", budget.ErrUnavailable, err)
-	}
-	return err
+		defer conn.Close()
+		if err := settings(ctx, conn); err != nil {
+			return err
+		}
+		return s.check(ctx, conn)
+	})
+}
+
+// atStart runs what a program does when it starts. It goes on trying while others are in the way, as those are that start
+// at the same time. A database that is not there is a mistake more often than a fail-over: that is said at once.
+func (s *Schema) atStart(ctx context.Context, try func() error) error {
+	return again(ctx, func() (Class, error) {
+		err := try()
+		class := classify(s.engine, err)
+		if class == Away {
+			class = Unavailable
+		}
+		return class, err
+	})
 }

@@ -42,7 +42,7 @@ func again(ctx context.Context, try func() (Class, error)) error {
 		}
 		wait := pauses[class].after(tries)
 		if class == Unavailable || time.Now().Add(wait).After(deadline) {
-			return fmt.Errorf("%w after %d tries: %w", budget.ErrUnavailable, tries+1, err)
+			return fmt.Errorf("%w: %w", budget.ErrUnavailable, err)
 		}
 		if !sleep(ctx, wait) {
 			return ended(ctx, err)
