@@ -22,7 +22,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 )
 
 // promises is how many guarantees there are.
@@ -58,20 +57,18 @@ func run(out io.Writer, root, only string) error {
 	return errors.Join(faults...)
 }
 
-// try prints a table of the mutants and returns what is wrong with those that were not killed.
+// try prints a table of the mutants, line by line as they are tried, and returns what is wrong with those not killed.
 func try(out io.Writer, lab *lab, mutants []mutant) []error {
 	var faults []error
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "promise\tmutant\ttest\tresult")
 	for _, m := range mutants {
 		result := "killed"
 		if err := lab.kill(m); err != nil {
-			result, _, _ = strings.Cut(err.Error(), "\n")
+			result = "FAULT"
 			faults = append(faults, fmt.Errorf("%s: %w", m.name, err))
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s %s\t%s\n", m.promise, m.name, m.pkg, m.test, result)
+		fmt.Fprintf(out, "%-6s  promise %2d  %-40s  %s %s\n", result, m.promise, m.name, m.pkg, m.test)
 	}
-	table.Flush()
+	fmt.Fprintf(out, "%d of %d mutants killed\n", len(mutants)-len(faults), len(mutants))
 	return faults
 }
 
