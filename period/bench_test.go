@@ -8,8 +8,8 @@ import (
 )
 
 func BenchmarkBounds(b *testing.B) {
-	newYork := zone(b, "America/New_York")
-	at := time.Date(2026, time.March, 9, 12, 34, 56, 789, time.UTC)
+	newYork := location(b, "America/New_York")
+	instant := time.Date(2026, time.March, 9, 12, 34, 56, 789, time.UTC)
 	for _, s := range []period.Schedule{
 		period.Monthly,
 		period.Hourly.In(newYork),
@@ -17,24 +17,15 @@ func BenchmarkBounds(b *testing.B) {
 		period.Weekly.In(newYork),
 		period.Monthly.In(newYork),
 		period.Yearly.In(newYork),
-		period.Every(6, period.Hour, at),
-		period.Every(14, period.Day, at).In(newYork),
+		period.Every(6, period.Hour, instant),
+		period.Every(14, period.Day, instant).In(newYork),
 		period.Lifetime,
 	} {
 		b.Run(s.String(), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				s.Bounds(at)
+				s.Bounds(instant)
 			}
 		})
 	}
-}
-
-func zone(t testing.TB, name string) *time.Location {
-	t.Helper()
-	loc, err := time.LoadLocation(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return loc
 }

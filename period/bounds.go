@@ -45,11 +45,11 @@ func (b Bounds) Remaining(t time.Time) time.Duration {
 func (b Bounds) DaysRemaining(t time.Time) int {
 	// Seconds, because a Duration can't hold the rest of Lifetime.
 	last, t := b.Last(), b.notBeforeStart(t)
-	seconds := last.Unix() - t.Unix()
+	rest := last.Unix() - t.Unix()
 	if last.Nanosecond() < t.Nanosecond() {
-		seconds--
+		rest--
 	}
-	return int(max(0, seconds) / secondsPerDay)
+	return int(max(0, rest) / secondsPerDay)
 }
 
 // Elapsed returns the share of b that lies before t, from 0 at Start and before it to 1 at End and after it.

@@ -4,7 +4,8 @@ import "time"
 
 // hour returns the clock hour in loc that contains t.
 func hour(t time.Time, loc *time.Location) Bounds {
-	// Two hours contain a boundary, whichever way the clock is set: less than one on either side of the shift does.
+	// No period reaches two hours: in the longest the clock is set back, after at most an hour and less than one before
+	// the next begins. So one begins after this instant, and no later than t.
 	start := nextHour(t.Unix()-2*secondsPerHour, loc)
 	end := nextHour(start, loc)
 	for end <= t.Unix() {

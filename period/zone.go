@@ -58,7 +58,7 @@ func (s Schedule) validateZone() error {
 	case s.zone == "Local":
 		return invalid.Field("time_zone", "must be named, such as Europe/Berlin: Local is another one on every machine")
 	default:
-		return invalid.Field("time_zone", "%q is no IANA time zone known here, or a fixed offset of that name", s.zone)
+		return invalid.Field("time_zone", "%q is not the name of an IANA time zone, or a fixed offset bears it", s.zone)
 	}
 }
 
