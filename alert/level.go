@@ -73,7 +73,7 @@ func (t Thresholds) level(reached func(percent decimal.Decimal) bool) Level {
 }
 
 // Percent returns used as a percentage of a limit above 0, cut toward zero after so many places: 99.96 cut to one place is
-// 99.9. It is not capped at 100.
+// 99.9. It is not capped at 100. It panics if limit is 0.
 func Percent(used, limit decimal.Decimal, places int32) decimal.Decimal {
 	percent, _ := used.Mul(hundred).QuoRem(limit, places)
 	return percent

@@ -121,7 +121,7 @@ func TestMarks(t *testing.T) {
 		"a limit of 0 has none":         {with("", ""), 0, nil},
 		"what is not valid has no mark": {with("-1", "80.0000000001"), 100, []alert.Mark{mark("100", alert.Exceeded, 100)}},
 		"equal percents are one":        {with("100", "100.0", "100"), 100, []alert.Mark{mark("100", alert.Exceeded, 100)}},
-		"the highest limit": {with("", "", "100.000000001"), math.MaxInt64, []alert.Mark{
+		"the highest limit": {with("", "", "100.000000001", "200.000000001"), math.MaxInt64, []alert.Mark{
 			mark("80", alert.Warning, 7378697629483820646), mark("90", alert.Critical, 8301034833169298227),
 			mark("100", alert.Exceeded, math.MaxInt64),
 		}},

@@ -84,8 +84,14 @@ func TestCover(t *testing.T) {
 func TestCoverOfALifetimeIsShortInEveryZone(t *testing.T) {
 	lifetime := period.Lifetime.Bounds(usage.MinTime)
 	for _, name := range zones(t) {
-		slices := usage.Cover(lifetime, location(t, name), usage.Months)
+		zone := location(t, name)
+		slices := usage.Cover(lifetime, zone, usage.Months)
 		checkCover(t, slices, lifetime)
+		for _, s := range slices {
+			if !onGrain(s.Start, s.Grain, zone) || !onGrain(s.End, s.Grain, zone) {
+				t.Errorf("%v to %v is no whole number of %vs", s.Start.In(zone), s.End.In(zone), s.Grain)
+			}
+		}
 		// Before 1980 some zones' days begin off the quarter hour, which makes an edge on both sides.
 		if len(slices) > 11 {
 			t.Errorf("%s: %d slices", name, len(slices))

@@ -1,6 +1,7 @@
 package usage_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -58,6 +59,16 @@ func ExampleEvent_Validate() {
 	// true
 	// labels: the name "user" is reserved, set the field user instead
 	// input_tokens: must not be negative
+}
+
+func ExampleEvent_MarshalJSON() {
+	text, err := json.Marshal(usage.Event{
+		ID:      "call-1",
+		Subject: usage.Subject{Tenant: "acme", Resource: "large-model"},
+		Amounts: usage.Amounts{InputTokens: 812, OutputTokens: 164, Cost: new(decimal.RequireFromString("0.01230"))},
+	})
+	fmt.Println(string(text), err)
+	// Output: {"id":"call-1","tenant":"acme","resource":"large-model","input_tokens":812,"output_tokens":164,"cache_creation_tokens":0,"cache_read_tokens":0,"runs":0,"cost":0.0123} <nil>
 }
 
 // The same content has the same hash, however it is written.

@@ -3,7 +3,6 @@ package usage_test
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -68,6 +67,7 @@ func TestEventUnmarshalJSONRefuses(t *testing.T) {
 		read string
 		want []string
 	}{
+		"nothing in 64 KiB":           {`{}` + strings.Repeat(" ", 64<<10-2), nil},
 		"an unknown member":           {`{"input_token":1}`, []string{"input_token: is not a known field"}},
 		"another case":                {`{"ID":"a"}`, []string{"ID: is not a known field"}},
 		"an unknown member of null":   {`{"x":null}`, []string{"x: is not a known field"}},
@@ -78,6 +78,7 @@ func TestEventUnmarshalJSONRefuses(t *testing.T) {
 		"a depth bomb":                {`{"labels":` + strings.Repeat("[", 20_000), []string{"event: must be a JSON object"}},
 		"a depth bomb that is closed": {`{"runs":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`, []string{"runs: has 18000 characters, a number has at most 64"}},
 		"100 MB":                      {`{"id":"` + strings.Repeat("x", 100<<20) + `"}`, []string{"event: has 104857609 bytes, at most 65536 are allowed"}},
+		"a byte more than 64 KiB":     {`{}` + strings.Repeat(" ", 64<<10-1), []string{"event: has 65537 bytes, at most 65536 are allowed"}},
 		"a number as text":            {`{"id":1,"tenant":true}`, []string{"id: must be a string", "tenant: must be a string"}},
 		"labels that are no object":   {`{"labels":["a"]}`, []string{"labels: must be an object of strings"}},
 		"labels that are no strings":  {`{"labels":{"a":1,"b":"x","c":{}}}`, []string{"labels.a: must be a string", "labels.c: must be a string"}},
@@ -271,14 +272,4 @@ func FuzzEventJSON(f *testing.F) {
 		}
 		roundTrip(t, event)
 	})
-}
-
-func ExampleEvent_MarshalJSON() {
-	text, err := json.Marshal(usage.Event{
-		ID:      "call-1",
-		Subject: usage.Subject{Tenant: "acme", Resource: "large-model"},
-		Amounts: usage.Amounts{InputTokens: 812, OutputTokens: 164, Cost: ptr("0.01230")},
-	})
-	fmt.Println(string(text), err)
-	// Output: {"id":"call-1","tenant":"acme","resource":"large-model","input_tokens":812,"output_tokens":164,"cache_creation_tokens":0,"cache_read_tokens":0,"runs":0,"cost":0.0123} <nil>
 }

@@ -53,6 +53,7 @@ func TestMetricUnits(t *testing.T) {
 		"a tiny exponent makes no huge work":    {metric: usage.Tokens, decimal: decimal.New(1, -999_999_999), err: "must be a whole number"},
 		"the smallest exponent does not wrap":   {metric: usage.Dollars, decimal: decimal.New(-7, math.MinInt32), err: "has more than 9 decimal places"},
 		"nothing is nothing at any exponent":    {metric: usage.Tokens, decimal: decimal.New(0, math.MaxInt32), want: 0},
+		"the highest power of ten that fits":    {metric: usage.Tokens, decimal: decimal.New(9, 18), want: 9e18},
 		"nineteen digits":                       {metric: usage.Tokens, decimal: dec("1000000000000000001"), want: 1_000_000_000_000_000_001},
 		"nineteen digits and as many zeros cut": {metric: usage.Tokens, decimal: dec("10000000000000000000e-19"), want: 1},
 	}
@@ -119,6 +120,7 @@ func TestCreditsOf(t *testing.T) {
 		"nothing is nothing":                          {0, decimal.New(1, -999_999_999), 0},
 		"a price beyond all costs":                    {math.MaxInt64, decimal.New(1, 999_999_999), 0},
 		"the highest price that gives a unit":         {math.MaxInt64, dec("18446744073709551.614"), 1},
+		"a price of a million billion":                {math.MaxInt64, decimal.New(1, 15), 9},
 		"a price with many digits":                    {1e9, dec("0.333333333333333333333333333333333333333"), 3_000_000},
 		"a price with many zeros":                     {1e9, dec("2.000000000000000000000000000000000000000"), 500_000},
 	}
