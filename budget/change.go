@@ -224,8 +224,11 @@ func (ch *definitionChange) nextRateStart(ctx context.Context, d *Definition) (t
 	from := ch.now
 	q := EventQuery{Span: period.Bounds{Start: from, End: usage.EndTime}, Where: d.Scope.fixed()}
 	err := eachEvent(ctx, ch.tx, q, func(e *StoredEvent) error {
-		from = e.Time.Add(time.Microsecond)
-		return nil
+		_, counts, err := d.Charge(e)
+		if counts {
+			from = e.Time.Add(time.Microsecond)
+		}
+		return err
 	})
 	return from, err
 }

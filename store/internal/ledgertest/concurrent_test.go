@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/soak"
 	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/usage"
 )
@@ -38,13 +38,6 @@ func TestDefinitionChangesMissNothingAndDoubleNothingWhileOthersRecord(t *testin
 
 // overlap is how many transactions of recorders commit between one change of definitions and the next.
 const overlap = 100
-
-func changes() int {
-	if os.Getenv("PURSER_SOAK") != "" {
-		return 300
-	}
-	return 40
-}
 
 // A race is writers and a changer of definitions on one store.
 type race struct {
@@ -159,7 +152,7 @@ func (r *race) correct(random *rand.Rand, e *modelEvent) {
 // change changes definitions, one after the other, each while many transactions commit.
 func (r *race) change() {
 	random := rand.New(rand.NewPCG(2, 2))
-	for range changes() {
+	for range soak.Count(r.t, "changes of definitions, 100 commits apart", 25, 500) {
 		if r.t.Failed() {
 			return
 		}

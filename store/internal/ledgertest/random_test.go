@@ -3,9 +3,11 @@ package ledgertest
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 	_ "time/tzdata"
@@ -15,16 +17,37 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/soak"
 	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/store/memstore"
 	"github.com/purser-go/purser/usage"
 )
 
 // Random operations, and after them every figure against the model that computes it from what was sent.
 func TestFiguresEqualTheSumOfTheEventsAfterRandomOperations(t *testing.T) {
 	eachStore(t, func(t *testing.T, open func(testing.TB) budget.Store) {
+		usual, stated := 6, 200
+		if _, inMemory := open(t).(*memstore.Store); inMemory { // where a step takes a thousandth of the time
+			usual, stated = 150, 20_000
+		}
+		checks(t, soak.Count(t, "sequences of random operations", usual, stated))
 		rapid.Check(t, func(rt *rapid.T) {
 			newMachine(rt, open(t)).run(rt)
 		})
+	})
+}
+
+// checks sets how many sequences rapid tries until the test ends.
+func checks(t *testing.T, n int) {
+	setting := flag.Lookup("rapid.checks")
+	before := setting.Value.String()
+	if err := setting.Value.Set(strconv.Itoa(n)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := setting.Value.Set(before); err != nil {
+			t.Error(err)
+		}
 	})
 }
 
