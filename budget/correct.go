@@ -16,32 +16,28 @@ import (
 // Errors: ErrNotFound if there is no such event, ErrInvalid with the fields, ErrConflict if the id stands with other
 // content, ErrPruned; after ErrOutcomeUnknown, send the same correction again.
 func (l *Ledger) Correct(ctx context.Context, c usage.Correction) (Result, error) {
-	e, err := l.correct(ctx, c)
-	result := e.result(c.ID)
-	if err != nil {
-		return result, fmt.Errorf("correct event %q: %w", c.Event, err)
+	e := &entry{}
+	if err := l.correct(ctx, c, e); err != nil {
+		e.fail(fmt.Errorf("correct event %q: %w", c.Event, err))
 	}
-	return result, nil
+	return e.result(c.ID), e.err
 }
 
-func (l *Ledger) correct(ctx context.Context, c usage.Correction) (*entry, error) {
-	e := &entry{}
-	if e.err = c.Validate(); e.err != nil {
-		return e, e.err
+func (l *Ledger) correct(ctx context.Context, c usage.Correction, e *entry) error {
+	if err := c.Validate(); err != nil {
+		return err
 	}
 	totals, err := c.Totals()
 	if err != nil {
-		e.err = err
-		return e, err
+		return err
 	}
 	e.event = StoredEvent{
 		ID: c.ID, Subject: usage.Subject{Tenant: c.Tenant}, Totals: totals.Negate(), Hash: c.Hash(),
 		Flags: TimeGiven | CostGiven, Corrects: c.Event, Reason: c.Reason, RecordedAt: l.now(),
 	}
-	e.err = l.retryUnknown(func() error {
+	return l.retryUnknown(func() error {
 		return l.store.Update(ctx, func(tx Tx) error { return l.correctIn(ctx, tx, e) })
 	})
-	return e, e.err
 }
 
 // correctIn is the transaction that corrects.

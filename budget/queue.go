@@ -37,17 +37,17 @@ func newQueue(flush func(context.Context, []*entry) error) *queue {
 }
 
 // do flushes the entries, together with those of other callers, and returns when that is done. If ctx ends before the
-// entries were taken up, nothing is stored; if it ends later, the error is ErrOutcomeUnknown and the entries must not
-// be touched any more.
-func (q *queue) do(ctx context.Context, entries []*entry) error {
+// entries were taken up, taken is false and nothing is stored; if it ends later, the error is ErrOutcomeUnknown and the
+// entries must not be touched any more.
+func (q *queue) do(ctx context.Context, entries []*entry) (taken bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return false, err
 	}
 	c := &call{entries: entries, lead: make(chan struct{}), done: make(chan struct{})}
 	if !q.enter(c) {
 		select {
 		case <-c.done:
-			return c.err
+			return true, c.err
 		case <-c.lead:
 		case <-ctx.Done():
 			return q.leave(c, ctx.Err())
@@ -56,7 +56,7 @@ func (q *queue) do(ctx context.Context, entries []*entry) error {
 	// Those who are about to call get the chance to come along; it costs a lone caller nothing.
 	runtime.Gosched()
 	q.leadOnce(ctx)
-	return c.err
+	return true, c.err
 }
 
 // enter queues the call and reports whether it leads.
@@ -71,8 +71,8 @@ func (q *queue) enter(c *call) bool {
 	return true
 }
 
-// leave gives up waiting.
-func (q *queue) leave(c *call, cause error) error {
+// leave gives up waiting, and reports whether the call was taken up all the same.
+func (q *queue) leave(c *call, cause error) (taken bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, other := range q.waiting {
@@ -85,20 +85,21 @@ func (q *queue) leave(c *call, cause error) error {
 			q.appoint()
 		default:
 		}
-		return cause
+		return false, cause
 	}
 	select {
 	case <-c.done:
-		return c.err
+		return true, c.err
 	default:
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)
+		return true, fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause)
 	}
 }
 
 // leadOnce flushes what is waiting, this call first, and hands over.
 func (q *queue) leadOnce(ctx context.Context) {
 	taken, entries := q.take()
-	err := errors.New("purser: the flush panicked")
+	// It stays so if the flush panics, which it may also do after its commit, in a hook of the user's.
+	err := fmt.Errorf("%w: the flush panicked", ErrOutcomeUnknown)
 	defer func() {
 		for _, c := range taken {
 			c.err = err
@@ -130,17 +131,32 @@ func (q *queue) appoint() {
 	}
 }
 
-// flush records the entries in one transaction, or, if one of them is in the way of the others, each in its own. The
-// results stand in the entries; an error says that the store failed, and that none has a result.
+// flush records the entries within FlushTimeout. The results stand in the entries; an error says that the store failed,
+// and that none has a result.
 func (c *core) flush(ctx context.Context, entries []*entry) error {
 	ctx, cancel := context.WithTimeout(ctx, c.options.FlushTimeout)
 	defer cancel()
+	return c.recordApart(ctx, entries)
+}
+
+// recordApart records the entries in one transaction, or, if one of them is in the way of the others, each in its own.
+func (c *core) recordApart(ctx context.Context, entries []*entry) error {
 	err := c.record(ctx, entries)
-	if err == nil || len(entries) == 1 || isStoreFailure(err) {
+	if err == nil || isStoreFailure(err) {
 		return err
 	}
+	// What else may have gone wrong in a caller's transaction, such as a deadlock, is for the caller to run again.
+	if c.queue == nil && !isRefusal(err) {
+		return err
+	}
+	if len(entries) == 1 {
+		entries[0].fail(err)
+		return nil
+	}
 	for _, e := range entries {
-		e.err = c.record(ctx, []*entry{e})
+		if err := c.record(ctx, []*entry{e}); err != nil {
+			e.fail(err)
+		}
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ const (
 	Duplicate Outcome = "duplicate" // stood there already with the same content, perhaps by an earlier try of the caller's own; nothing was counted
 	Conflict  Outcome = "conflict"  // the id stands there with other content; nothing was changed
 	Invalid   Outcome = "invalid"   // refused, the error says why; nothing was stored
-	NotTried  Outcome = "not_tried" // the store failed before its turn came; nothing was stored
+	NotTried  Outcome = "not_tried" // the store failed or the context ended before its turn came; nothing was stored
 	Unknown   Outcome = "unknown"   // the store failed in its transaction; sending it again is safe
 )
 
@@ -66,6 +66,9 @@ func (l *Ledger) RecordBatch(ctx context.Context, events []usage.Event) ([]Resul
 	results := make([]Result, len(events))
 	for i, e := range events {
 		results[i] = entries[i].result(e.ID)
+		if err == nil && results[i].Outcome == Unknown {
+			err = results[i].Err
+		}
 	}
 	return results, err
 }
@@ -77,31 +80,53 @@ type entry struct {
 	err     error
 }
 
-func (e *entry) result(id string) Result {
+func (e *entry) result(id string) Result { return Result{ID: id, Outcome: e.outcome, Err: e.err} }
+
+// fail says what becomes of an entry that err keeps from being stored, whatever was thought of it before.
+func (e *entry) fail(err error) {
+	e.err = err
 	switch {
-	case e.outcome != "":
-	case errors.Is(e.err, ErrConflict):
+	case errors.Is(err, ErrConflict):
 		e.outcome = Conflict
-	case errors.Is(e.err, ErrInvalid), errors.Is(e.err, ErrPruned), errors.Is(e.err, ErrOverflow), errors.Is(e.err, ErrNotFound):
+	case isRefusal(err):
 		e.outcome = Invalid
 	default:
 		e.outcome = Unknown
 	}
-	return Result{ID: id, Outcome: e.outcome, Err: e.err}
+}
+
+func refused(err error) *entry {
+	e := &entry{}
+	e.fail(err)
+	return e
+}
+
+// isRefusal reports whether an error is about what was to be stored, and the store is well.
+func isRefusal(err error) bool {
+	for _, refusal := range []error{ErrInvalid, ErrConflict, ErrPruned, ErrOverflow, ErrNotFound} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // prepare checks an event and fills in what does not depend on the store.
 func (l *Ledger) prepare(e usage.Event, now time.Time) *entry {
 	if err := errors.Join(e.Validate(), l.validateTime(e.Time, now)); err != nil {
-		return &entry{err: err}
+		return refused(err)
 	}
 	totals, err := e.Totals()
 	if err != nil {
-		return &entry{err: err}
+		return refused(err)
 	}
+	subject := e.Subject
+	// A copy: a caller who gave up may change the event's labels while a leader still reads them.
+	subject.Labels = maps.Clone(e.Labels)
+	maps.DeleteFunc(subject.Labels, func(_, value string) bool { return value == "" })
 	stored := StoredEvent{
 		ID:         e.ID,
-		Subject:    e.Subject,
+		Subject:    subject,
 		Time:       micros(e.Time),
 		Totals:     totals,
 		Hash:       e.Hash(),
@@ -133,11 +158,14 @@ func (l *Ledger) submit(ctx context.Context, entries []*entry, indexes []int) er
 		for i, index := range group {
 			batch[i] = entries[index]
 		}
-		err := l.submitGroup(ctx, batch)
+		taken, err := l.submitGroup(ctx, batch)
 		if err == nil {
 			continue
 		}
-		outcome := Unknown
+		outcome := NotTried
+		if taken {
+			outcome = Unknown
+		}
 		for _, index := range indexes[slices.Index(indexes, group[0]):] {
 			if !slices.Contains(group, index) {
 				outcome = NotTried
@@ -150,10 +178,11 @@ func (l *Ledger) submit(ctx context.Context, entries []*entry, indexes []int) er
 	return nil
 }
 
-// submitGroup records at most maxFlush entries, in one transaction with those of other callers where it may.
-func (l *Ledger) submitGroup(ctx context.Context, batch []*entry) error {
+// submitGroup records at most maxFlush entries, in one transaction with those of other callers where it may. It reports
+// whether their turn came.
+func (l *Ledger) submitGroup(ctx context.Context, batch []*entry) (taken bool, err error) {
 	if l.queue == nil {
-		return l.record(ctx, batch)
+		return true, l.recordApart(ctx, batch)
 	}
 	return l.queue.do(ctx, batch)
 }
@@ -185,8 +214,10 @@ func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known foun
 	firsts := make(map[EventKey]*entry, len(entries)) // the entries that are the events, should these be new
 	events := make([]StoredEvent, 0, len(entries))
 	for _, e := range entries {
-		e.outcome, e.err = "", notPruned(e.event, known.catalog) // anew: an earlier run may have left something
-		if key := e.event.Key(); e.err == nil && firsts[key] == nil {
+		e.outcome, e.err = "", nil // anew: an earlier run may have left something
+		if err := notPruned(e.event, known.catalog); err != nil {
+			e.fail(err)
+		} else if key := e.event.Key(); firsts[key] == nil {
 			firsts[key] = e
 			events = append(events, e.event)
 		}
@@ -230,7 +261,7 @@ func (e *entry) answer(first *entry, inserted Inserted) {
 		e.outcome = Duplicate
 		return
 	}
-	e.outcome, e.err = Conflict, fmt.Errorf("%w: an event with this id and other content is recorded", ErrConflict)
+	e.fail(fmt.Errorf("%w: an event with this id and other content is recorded", ErrConflict))
 }
 
 // sameContent reports whether two events with the same key are what one caller gave. Hashes of another version can't
