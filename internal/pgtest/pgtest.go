@@ -93,7 +93,7 @@ func inSchema(address, schema string) (string, error) {
 	return u.String(), nil
 }
 
-// run executes constant SQL on a connection of its own, which a crash test's server could not keep for longer anyway.
+// run executes constant SQL on a connection of its own, so that a test that counts connections or goroutines sees none.
 func run(address, statements string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
