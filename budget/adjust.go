@@ -10,7 +10,6 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/purser-go/purser/internal/invalid"
-	"github.com/purser-go/purser/usage"
 )
 
 // An Adjustment is an audited change of what a budget has used, without an event: a credit note, usage carried over from
@@ -28,21 +27,18 @@ const maxReason = 500
 
 // Validate reports every field that is not as its comment says, but for what depends on the budget.
 func (a Adjustment) Validate() error {
-	var errs []error
+	var amount error
 	if a.Amount.IsZero() {
-		errs = append(errs, invalid.Field("amount", "must not be 0"))
+		amount = invalid.Field("amount", "must not be 0")
 	}
-	if !a.Time.IsZero() && (a.Time.Before(usage.MinTime) || !a.Time.Before(usage.EndTime)) {
-		errs = append(errs, invalid.Field("time", "must be from 1980 to 2199"))
-	}
-	for d, value := range a.Value {
-		errs = append(errs, invalid.Name("value", string(d)), invalid.Name("value."+string(d), value))
-	}
-	return errors.Join(append(errs,
+	return errors.Join(
 		invalid.Name("id", a.ID),
 		invalid.Name("budget", a.Budget),
+		a.Value.validate(),
+		amount,
 		invalid.Text("reason", a.Reason, 1, maxReason),
-	)...)
+		validateInstant("time", a.Time),
+	)
 }
 
 // Adjust adds to what a budget has used, or takes away from it, and returns the status of the period after it. Sending

@@ -73,8 +73,10 @@ const (
 	maxLabels      = 16
 )
 
-// Validate reports every field of b that is not as its comment says, joined; each is a [*FieldError].
+// Validate reports every field of b that is not as its comment says, joined; each is a [*FieldError]. What Create fills in
+// may be left out.
 func (b Budget) Validate() error {
+	b = b.withDefaults()
 	_, limitErr := b.Metric.Units(b.Limit)
 	_, holdErr := b.Metric.Units(b.MinHold)
 	return errors.Join(
@@ -151,16 +153,19 @@ func (b Budget) validateExcept() error {
 }
 
 func (b Budget) validateWindow() error {
-	var errs []error
-	for field, t := range map[string]time.Time{"starts_at": b.StartsAt, "ends_at": b.EndsAt} {
-		if !t.IsZero() && (t.Before(usage.MinTime) || !t.Before(usage.EndTime)) {
-			errs = append(errs, invalid.Field(field, "is outside the years 1980 to 2199"))
-		}
-	}
+	var order error
 	if !b.StartsAt.IsZero() && !b.EndsAt.IsZero() && !b.StartsAt.Before(b.EndsAt) {
-		errs = append(errs, invalid.Field("ends_at", "must be after starts_at"))
+		order = invalid.Field("ends_at", "must be after starts_at")
 	}
-	return errors.Join(errs...)
+	return errors.Join(validateInstant("starts_at", b.StartsAt), validateInstant("ends_at", b.EndsAt), order)
+}
+
+// validateInstant checks an instant that may be left out.
+func validateInstant(field string, t time.Time) error {
+	if t.IsZero() || !t.Before(usage.MinTime) && t.Before(usage.EndTime) {
+		return nil
+	}
+	return invalid.Field(field, "must be from 1980 to 2199")
 }
 
 func (b Budget) validateResources() error {
@@ -233,8 +238,17 @@ func (b Budget) clone() Budget {
 	b.AllowedResources = slices.Clone(b.AllowedResources)
 	b.Labels = maps.Clone(b.Labels)
 	b.Metadata = slices.Clone(b.Metadata)
+	b.Thresholds.Warning = clonePointer(b.Thresholds.Warning)
+	b.Thresholds.Critical = clonePointer(b.Thresholds.Critical)
 	b.Thresholds.Extra = slices.Clone(b.Thresholds.Extra)
 	return b
+}
+
+func clonePointer[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	return new(*p)
 }
 
 // window returns when b counts at all: [StartsAt, EndsAt), and all of time where an end is open.

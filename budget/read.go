@@ -26,6 +26,9 @@ func (l *Ledger) Budget(ctx context.Context, id string) (Budget, error) {
 }
 
 func definition(ctx context.Context, r ReadTx, id string) (*Definition, error) {
+	if err := invalid.Name("id", id); err != nil {
+		return nil, err
+	}
 	found, err := r.Budgets(ctx, BudgetQuery{IDs: []string{id}})
 	if err != nil {
 		return nil, fmt.Errorf("read the budget: %w", err)
@@ -157,7 +160,7 @@ func (d *Definition) validateValue(value Value) error {
 	if each := d.Scope.EachDimensions(); !value.names(each) {
 		return invalid.Field("value", "must name the dimensions %v, it names %v", each, slices.Sorted(maps.Keys(value)))
 	}
-	return nil
+	return value.validate()
 }
 
 // Statuses yields how the budgets that the query selects stand in the periods that hold t, or now if t is zero: one status

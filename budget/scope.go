@@ -27,6 +27,8 @@ type Selector string
 // control characters.
 const Each Selector = "\x00each"
 
+const maxDimensions = 16
+
 // MarshalJSON writes a value as a string and Each as {"each": true}.
 func (s Selector) MarshalJSON() ([]byte, error) {
 	if s == Each {
@@ -38,7 +40,7 @@ func (s Selector) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads what MarshalJSON writes.
 func (s *Selector) UnmarshalJSON(data []byte) error {
 	var value string
-	if err := json.Unmarshal(data, &value); err == nil {
+	if err := json.Unmarshal(data, &value); err == nil && Selector(value) != Each {
 		*s = Selector(value)
 		return nil
 	}
@@ -128,8 +130,8 @@ func (s Scope) Match(subject usage.Subject) (Value, bool) {
 
 func (s Scope) validate() error {
 	var errs []error
-	if len(s) > 16 {
-		errs = append(errs, invalid.Field("scope", "has %d dimensions, at most 16 are allowed", len(s)))
+	if len(s) > maxDimensions {
+		errs = append(errs, invalid.Field("scope", "has %d dimensions, at most %d are allowed", len(s), maxDimensions))
 	}
 	for _, d := range s.dimensions() {
 		errs = append(errs, invalid.Name("scope", string(d)))
@@ -162,6 +164,14 @@ func valueOf(subject usage.Subject, dimensions []usage.Dimension) (Value, bool) 
 		v[d] = value
 	}
 	return v, true
+}
+
+func (v Value) validate() error {
+	var errs []error
+	for _, d := range slices.Sorted(maps.Keys(v)) {
+		errs = append(errs, invalid.Name("value", string(d)), invalid.Name("value."+string(d), v[d]))
+	}
+	return errors.Join(errs...)
 }
 
 // names reports whether v names exactly these dimensions.
