@@ -1,0 +1,150 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/usage"
+)
+
+// sideBySide returns the tests for stores that take several Updates at a time.
+func sideBySide() section[*test] {
+	s := section[*test]{name: "SideBySide"}
+	for _, step := range namedSteps() {
+		s.rules = append(s.rules,
+			rule[*test]{step.name + " of one does not wait for that of another", func(t *test) { runsBeside(t, step) }},
+			rule[*test]{step.name + " takes its rows in ascending order whatever their order", func(t *test) { takesInOrder(t, step) }},
+		)
+	}
+	s.rules = append(s.rules, rule[*test]{"Apply writes counters before sums of usage", countersFirst})
+	return s
+}
+
+// A namedStep is a step behind a shared fence that takes rows of these names.
+type namedStep struct {
+	name string
+	take func(ctx context.Context, tx budget.Tx, names []string) error
+}
+
+func namedSteps() []namedStep {
+	return []namedStep{
+		{"LockEvents", func(ctx context.Context, tx budget.Tx, names []string) error {
+			var keys []budget.EventKey
+			for _, name := range names {
+				keys = append(keys, budget.EventKey{Tenant: "stored", ID: name})
+			}
+			_, err := lockEvents(ctx, tx, keys...)
+			return err
+		}},
+		{"InsertEvents", func(ctx context.Context, tx budget.Tx, names []string) error {
+			var events []budget.StoredEvent
+			for _, name := range names {
+				events = append(events, event("new", name))
+			}
+			_, err := insert(ctx, tx, events...)
+			return err
+		}},
+		{"LockCounters of new ones", func(ctx context.Context, tx budget.Tx, names []string) error {
+			_, err := lock(ctx, tx, keysNamed("new", names)...)
+			return err
+		}},
+		{"LockCounters", func(ctx context.Context, tx budget.Tx, names []string) error {
+			_, err := lock(ctx, tx, keysNamed("stored", names)...)
+			return err
+		}},
+		{"Apply to counters", func(ctx context.Context, tx budget.Tx, names []string) error {
+			return apply(ctx, tx, budget.Shared, budget.Writes{Counters: zeros(keysNamed("stored", names))})
+		}},
+		{"Apply to sums of usage", func(ctx context.Context, tx budget.Tx, names []string) error {
+			return apply(ctx, tx, budget.Shared, budget.Writes{Usage: oneEach(names)})
+		}},
+	}
+}
+
+func keysNamed(budgetID string, names []string) []budget.CounterKey {
+	var keys []budget.CounterKey
+	for _, name := range names {
+		keys = append(keys, counterKey(budgetID, name, 0))
+	}
+	return keys
+}
+
+func zeros(keys []budget.CounterKey) []budget.Counter {
+	var counters []budget.Counter
+	for _, key := range keys {
+		counters = append(counters, counter(key, budget.Tally{}))
+	}
+	return counters
+}
+
+func oneEach(names []string) []budget.UsageAdd {
+	var adds []budget.UsageAdd
+	for _, name := range names {
+		adds = append(adds, used(usageKey(name, 0), usage.Totals{Requests: 1}))
+	}
+	return adds
+}
+
+// namesAround returns names that come before "M" and others that come after it, by their bytes.
+func namesAround() (before, after []string) {
+	for i := range 20 {
+		before, after = append(before, fmt.Sprint("B", i)), append(after, fmt.Sprint("b", i))
+	}
+	return before, after
+}
+
+// store stores the rows that the steps take, but for those that are to be new.
+func (t *test) storeNamed() {
+	t.Helper()
+	before, after := namesAround()
+	names := append(append(before, "M"), after...)
+	var events []budget.StoredEvent
+	for _, name := range shuffled(names) {
+		events = append(events, event("stored", name))
+	}
+	t.insert(events...)
+	t.write(budget.Writes{Counters: zeros(keysNamed("stored", shuffled(names))), Usage: oneEach(shuffled(names))})
+}
+
+func runsBeside(t *test, step namedStep) {
+	t.storeNamed()
+	one := t.hold(func(tx budget.Tx) error { return step.take(t.Context(), tx, []string{"B1", "b1"}) })
+	ends(t, "transactions that share the fence run side by side",
+		t.start(func(tx budget.Tx) error { return step.take(t.Context(), tx, []string{"B2", "M", "b2"}) }))
+	one.commit()
+}
+
+// takesInOrder lets a transaction that takes rows wait in their middle, and looks which it has taken by then.
+func takesInOrder(t *test, step namedStep) {
+	t.storeNamed()
+	before, after := namesAround()
+	middle := t.hold(func(tx budget.Tx) error { return step.take(t.Context(), tx, []string{"M"}) })
+	all := t.start(func(tx budget.Tx) error {
+		return step.take(t.Context(), tx, shuffled(append(append([]string{"M"}, after...), before...)))
+	})
+	waits(t, "a row that another transaction has taken is waited for", all)
+	first := t.start(func(tx budget.Tx) error { return step.take(t.Context(), tx, before) })
+	waits(t, "rows are taken in ascending order: those before it are taken by then", first)
+	ends(t, "rows are taken in ascending order: those behind it are not taken yet",
+		t.start(func(tx budget.Tx) error { return step.take(t.Context(), tx, after) }))
+	middle.commit()
+	ends(t, "it waits only until the other transaction ends", all)
+	ends(t, "it waits only until the other transaction ends", first)
+}
+
+func countersFirst(t *test) {
+	t.storeNamed()
+	write := func(counters, sums []string) func(tx budget.Tx) error {
+		return func(tx budget.Tx) error {
+			w := budget.Writes{Counters: zeros(keysNamed("stored", counters)), Usage: oneEach(sums)}
+			return apply(t.Context(), tx, budget.Shared, w)
+		}
+	}
+	counters := t.hold(write([]string{"M"}, nil))
+	both := t.start(write([]string{"M"}, []string{"M"}))
+	waits(t, "a counter that another transaction has taken is waited for", both)
+	ends(t, "the parts are written in the order of the fields: sums of usage after counters", t.start(write(nil, []string{"M"})))
+	counters.commit()
+	ends(t, "it waits only until the other transaction ends", both)
+}
