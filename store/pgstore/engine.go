@@ -17,7 +17,7 @@ import (
 
 // engine is what is particular to Postgres.
 type engine struct {
-	schema string // quoted; "": the connection's search_path
+	schema string // "": where the search_path leads
 
 	begin        [4]string // by bunstore.Access
 	fence        [2]string // by budget.FenceMode
@@ -29,10 +29,7 @@ type engine struct {
 var _ bunstore.Engine = (*engine)(nil)
 
 func newEngine(schema string) *engine {
-	e := &engine{}
-	if schema != "" {
-		e.schema = `"` + schema + `"`
-	}
+	e := &engine{schema: schema}
 	const (
 		readWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 		// An exclusive lock that waits keeps all who come later waiting. So it does not wait for long: it tries again.
@@ -97,8 +94,10 @@ func (e *engine) Table(name string) string {
 	if e.schema == "" {
 		return name
 	}
-	return e.schema + "." + name
+	return e.quoted() + "." + name
 }
+
+func (e *engine) quoted() string { return `"` + e.schema + `"` }
 
 func (*engine) Placeholder(n int) string { return "$" + strconv.Itoa(n) }
 
@@ -129,12 +128,18 @@ func (e *engine) BeginMigration() string {
 		return begin
 	}
 	// Not CREATE SCHEMA IF NOT EXISTS, which wants the right to create one also where it exists.
-	return begin + "; DO $$ BEGIN IF to_regnamespace('" + e.schema + "') IS NULL THEN CREATE SCHEMA " + e.schema +
-		"; END IF; END $$; SET LOCAL search_path = " + e.schema
+	return begin + "; DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '" + e.schema + "') THEN CREATE SCHEMA " +
+		e.quoted() + "; END IF; END $$; SET LOCAL search_path = " + e.quoted()
 }
 
+// SchemaExists asks the catalog's table. Functions such as to_regclass may answer from a cache that does not know as yet
+// what another process committed while this one waited for its lock.
 func (e *engine) SchemaExists() string {
-	return "SELECT count(to_regclass('" + e.Table("purser_schema") + "'))"
+	query := "SELECT count(*) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = 'purser_schema' AND "
+	if e.schema == "" {
+		return query + "pg_table_is_visible(pg_class.oid)"
+	}
+	return query + "nspname = '" + e.schema + "'"
 }
 
 func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []bunstore.Event) ([]budget.EventKey, int64, error) {

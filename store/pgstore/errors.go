@@ -27,6 +27,9 @@ var classes = map[string]bunstore.Class{
 	"57014": bunstore.Unavailable, // query_canceled: a statement_timeout
 
 	"22003": bunstore.Overflow, // numeric_value_out_of_range
+
+	"26000": bunstore.Unprepared, // invalid_sql_statement_name
+	"42P05": bunstore.Unprepared, // duplicate_prepared_statement
 }
 
 // Classify implements [bunstore.Engine]. It is the one place that knows what drivers' errors look like.

@@ -92,4 +92,5 @@ const (
 	Away                     // the database can't be reached just now
 	Unavailable              // the database does not serve this client, and another try would not change it
 	Overflow                 // a sum would pass int64
+	Unprepared               // a prepared statement is not where the driver left it
 )

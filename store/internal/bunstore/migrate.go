@@ -61,10 +61,18 @@ func (s *Schema) Migrate(ctx context.Context, db *sql.DB, zone string) error {
 	if err := validateZone(zone); err != nil {
 		return err
 	}
-	for _, m := range s.migrations {
-		if err := s.atStart(ctx, func() error { return s.apply(ctx, db, m, zone) }); err != nil {
-			return fmt.Errorf("migrate to version %d: %w", m.version, err)
+	var missing []migration
+	err := s.atStart(ctx, db, func(conn *sql.Conn) (err error) {
+		missing, err = s.missing(ctx, conn)
+		return err
+	})
+	for _, m := range missing {
+		if err == nil {
+			err = s.atStart(ctx, db, func(conn *sql.Conn) error { return s.apply(ctx, conn, m, zone) })
 		}
+	}
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
 }
@@ -76,38 +84,24 @@ func validateZone(zone string) error {
 	return nil
 }
 
-func (s *Schema) apply(ctx context.Context, db *sql.DB, m migration, zone string) error {
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
+// apply applies m in a transaction, unless another process has done so by now.
+func (s *Schema) apply(ctx context.Context, conn *sql.Conn, m migration, zone string) error {
 	committed := false
-	defer func() { release(conn, committed || rollback(ctx, conn) == nil) }()
+	defer func() {
+		// Without an answer to it, the transaction may go on.
+		if !committed && rollback(ctx, conn) != nil {
+			discard(conn)
+		}
+	}()
 	if _, err := conn.ExecContext(ctx, s.engine.BeginMigration()); err != nil {
 		return err
 	}
-	if err := s.step(ctx, conn, m, zone); err != nil {
+	missing, err := s.missing(ctx, conn)
+	if err != nil || !slices.Contains(missing, m) {
 		return err
-	}
-	_, err = conn.ExecContext(ctx, "COMMIT")
-	committed = err == nil
-	return err
-}
-
-// step applies m unless the database has it.
-func (s *Schema) step(ctx context.Context, conn *sql.Conn, m migration, zone string) error {
-	applied, err := s.applied(ctx, conn)
-	if err != nil {
-		return err
-	}
-	if err := s.newer(applied); err != nil {
-		return err
-	}
-	if i := slices.IndexFunc(applied, func(v version) bool { return v.number == m.version }); i >= 0 {
-		return m.same(applied[i])
 	}
 	if _, err := conn.ExecContext(ctx, m.sql); err != nil {
-		return err
+		return fmt.Errorf("version %d: %w", m.version, err)
 	}
 	if m.version == 1 && zone != "" {
 		set := "UPDATE " + s.engine.Table("purser_catalog") + " SET reporting_zone = " + s.engine.Placeholder(1)
@@ -115,18 +109,39 @@ func (s *Schema) step(ctx context.Context, conn *sql.Conn, m migration, zone str
 			return err
 		}
 	}
-	sum := "UPDATE " + s.engine.Table("purser_schema") + " SET checksum = " + s.engine.Placeholder(1) +
+	set := "UPDATE " + s.engine.Table("purser_schema") + " SET checksum = " + s.engine.Placeholder(1) +
 		" WHERE version = " + s.engine.Placeholder(2)
-	_, err = conn.ExecContext(ctx, sum, m.checksum, m.version)
+	if _, err := conn.ExecContext(ctx, set, m.checksum, m.version); err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, "COMMIT")
+	committed = err == nil
 	return err
 }
 
-// same compares a migration with what the database says was applied. One that another tool applied has no checksum.
-func (m migration) same(v version) error {
-	if v.checksum != "" && v.checksum != m.checksum {
-		return fmt.Errorf("%w: version %d was applied from a file with other content", budget.ErrSchema, m.version)
+// missing returns the migrations that the database has not had. It refuses one that the code can't work on.
+func (s *Schema) missing(ctx context.Context, conn *sql.Conn) ([]migration, error) {
+	applied, err := s.applied(ctx, conn)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	missing := slices.Clone(s.migrations)
+	for _, v := range applied {
+		if v.oldest > s.latest() {
+			return nil, fmt.Errorf("%w: version %d of the database needs code for version %d or later, this code is for version %d: use a later release of purser",
+				budget.ErrSchema, v.number, v.oldest, s.latest())
+		}
+		i := slices.IndexFunc(missing, func(m migration) bool { return m.version == v.number })
+		if i < 0 {
+			continue // of a later release
+		}
+		// What another tool applied has no checksum.
+		if v.checksum != "" && v.checksum != missing[i].checksum {
+			return nil, fmt.Errorf("%w: version %d was applied from a file with other content", budget.ErrSchema, v.number)
+		}
+		missing = slices.Delete(missing, i, i+1)
+	}
+	return missing, nil
 }
 
 // A version is one that the database has.
@@ -158,52 +173,30 @@ func (s *Schema) applied(ctx context.Context, conn *sql.Conn) ([]version, error)
 	return applied, rows.Err()
 }
 
-// newer refuses a schema that later code has made unfit for this one.
-func (s *Schema) newer(applied []version) error {
-	if len(applied) == 0 {
-		return nil
-	}
-	if v := applied[len(applied)-1]; v.oldest > s.latest() {
-		return fmt.Errorf("%w %d of the database needs code for version %d or later, this code is for version %d: use a later release of purser",
-			budget.ErrSchema, v.number, v.oldest, s.latest())
-	}
-	return nil
-}
-
-func (s *Schema) check(ctx context.Context, conn *sql.Conn) error {
-	applied, err := s.applied(ctx, conn)
-	if err != nil {
-		return err
-	}
-	if len(applied) == 0 {
-		return fmt.Errorf("%w: the database has no tables of purser: %s", budget.ErrSchema, s.remedy)
-	}
-	if v := applied[len(applied)-1]; v.number < s.latest() {
-		return fmt.Errorf("%w %d of the database is older than this code's, which is %d: %s", budget.ErrSchema, v.number, s.latest(), s.remedy)
-	}
-	return s.newer(applied)
-}
-
 // Check refuses a database that the store can't work on, for its settings or for its schema. It changes nothing.
 func (s *Schema) Check(ctx context.Context, db *sql.DB, settings func(context.Context, *sql.Conn) error) error {
-	return s.atStart(ctx, func() error {
-		conn, err := db.Conn(ctx)
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
+	return s.atStart(ctx, db, func(conn *sql.Conn) error {
 		if err := settings(ctx, conn); err != nil {
 			return err
 		}
-		return s.check(ctx, conn)
+		missing, err := s.missing(ctx, conn)
+		if err == nil && len(missing) > 0 {
+			err = fmt.Errorf("%w: the database has not had version %d: %s", budget.ErrSchema, missing[0].version, s.remedy)
+		}
+		return err
 	})
 }
 
-// atStart runs what a program does when it starts. It goes on trying while others are in the way, as those are that start
-// at the same time. A database that is not there is a mistake more often than a fail-over: that is said at once.
-func (s *Schema) atStart(ctx context.Context, try func() error) error {
+// atStart does on a connection what a program does when it starts. It goes on trying while others are in the way, as those
+// are that start at the same time. A database that is not there is a mistake more often than a fail-over: that is said at
+// once.
+func (s *Schema) atStart(ctx context.Context, db *sql.DB, do func(*sql.Conn) error) error {
 	return again(ctx, func() (Class, error) {
-		err := try()
+		conn, err := db.Conn(ctx)
+		if err == nil {
+			defer conn.Close()
+			err = do(conn)
+		}
 		class := classify(s.engine, err)
 		if class == Away {
 			class = Unavailable

@@ -57,8 +57,12 @@ func (r *reader) step(what string, err error) error {
 		return nil
 	}
 	err = fmt.Errorf("%s: %w", what, err)
-	if classify(r.store.engine, err) == Overflow {
+	switch classify(r.store.engine, err) {
+	case Overflow:
 		err = fmt.Errorf("%w: %w", budget.ErrOverflow, err)
+	case Unprepared:
+		err = fmt.Errorf("%w: a pooler lends connections per transaction, so the driver must not keep prepared statements (for pgx: default_query_exec_mode=exec): %w",
+			budget.ErrSettings, err)
 	}
 	if r.failed == nil {
 		r.failed = err

@@ -34,15 +34,18 @@ func again(ctx context.Context, try func() (Class, error)) error {
 	deadline := time.Now().Add(patience)
 	for tries := 0; ; tries++ {
 		class, err := try()
-		if err == nil || class == Other || class == Overflow {
+		p, rerun := pauses[class]
+		switch {
+		case err == nil || !rerun && class != Unavailable:
 			return err
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return ended(ctx, err)
-		}
-		wait := pauses[class].after(tries)
-		if class == Unavailable || time.Now().Add(wait).After(deadline) {
+		case !rerun:
 			return fmt.Errorf("%w: %w", budget.ErrUnavailable, err)
+		}
+		wait := p.after(tries)
+		if time.Now().Add(wait).After(deadline) {
+			return fmt.Errorf("%w: gave up after %d tries: %w", budget.ErrUnavailable, tries+1, err)
 		}
 		if !sleep(ctx, wait) {
 			return ended(ctx, err)

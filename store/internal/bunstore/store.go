@@ -37,7 +37,7 @@ func (s *Store) WithTx(tx *sql.Tx) *Store {
 // Update implements [budget.Store].
 func (s *Store) Update(ctx context.Context, fn func(budget.Tx) error) error {
 	if s.bound != nil {
-		return s.savepoint(ctx, fn)
+		return s.savepoint(ctx, func(r *reader) error { return fn(&tx{r}) })
 	}
 	return again(ctx, func() (Class, error) {
 		return s.run(ctx, s.writes, ReadWrite, func(r *reader) error { return fn(&tx{r}) })
@@ -47,7 +47,7 @@ func (s *Store) Update(ctx context.Context, fn func(budget.Tx) error) error {
 // View implements [budget.Store].
 func (s *Store) View(ctx context.Context, fn func(budget.ReadTx) error) error {
 	if s.bound != nil {
-		return fn(&reader{store: s, conn: s.bound, begun: true})
+		return s.savepoint(ctx, func(r *reader) error { return fn(r) })
 	}
 	return again(ctx, func() (Class, error) {
 		return s.run(ctx, s.reads, ReadOnly, func(r *reader) error { return fn(r) })
@@ -60,25 +60,25 @@ func (s *Store) run(ctx context.Context, db *sql.DB, access Access, fn func(*rea
 	if err != nil {
 		return classify(s.engine, err), fmt.Errorf("connect: %w", err)
 	}
+	defer conn.Close()
 	r := &reader{store: s, conn: conn, access: access}
-	ended := false
+	committed := false
 	// Deferred, so that a panic of fn ends the transaction too.
 	defer func() {
-		if r.begun && !ended {
-			ended = rollback(ctx, conn) == nil
+		if r.begun && !committed && rollback(ctx, conn) != nil {
+			discard(conn)
 		}
-		release(conn, !r.begun || ended)
 	}()
 	err = fn(r)
 	if r.failed != nil {
 		// What fn makes of a failed step does not matter: a step that failed may have been half done.
 		return classify(s.engine, r.failed), errOr(err, r.failed)
 	}
-	if err != nil || !r.begun {
+	if err != nil || !r.begun || access == ReadOnly {
 		return Other, err
 	}
 	class, err := r.commit(ctx)
-	ended = err == nil
+	committed = err == nil
 	return class, err
 }
 
@@ -89,14 +89,9 @@ func errOr(err, otherwise error) error {
 	return otherwise
 }
 
-// release returns a connection to its pool, or throws it away: one that may still be in a transaction must not be met by
-// the next user.
-func release(conn *sql.Conn, usable bool) {
-	if !usable {
-		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
-	}
-	_ = conn.Close()
-}
+// discard makes the pool throw a connection away, once it is closed: one that may still be in a transaction must not be
+// met by the next user.
+func discard(conn *sql.Conn) { _ = conn.Raw(func(any) error { return driver.ErrBadConn }) }
 
 // The time that is given to a ROLLBACK: it does not depend on the caller's context, which may be what ended the work.
 const rollbackTimeout = 5 * time.Second
@@ -111,7 +106,7 @@ func rollback(ctx context.Context, conn *sql.Conn) error {
 func (r *reader) commit(ctx context.Context) (Class, error) {
 	// Once COMMIT is on its way, giving up means not to know. Before, it means that nothing was stored.
 	if err := ctx.Err(); err != nil {
-		return Other, err
+		return Away, err
 	}
 	_, err := r.conn.ExecContext(ctx, "COMMIT")
 	switch class := classify(r.store.engine, err); {
@@ -119,26 +114,28 @@ func (r *reader) commit(ctx context.Context) (Class, error) {
 		return Other, nil
 	case class == Raced:
 		return class, fmt.Errorf("commit: %w", err)
-	case r.access == ReadOnly:
-		return Other, nil // what was read was read
 	default:
 		return Other, fmt.Errorf("%w: commit: %w", budget.ErrOutcomeUnknown, err)
 	}
 }
 
-// savepoint runs fn in a part of the caller's transaction that can be undone by itself.
-func (s *Store) savepoint(ctx context.Context, fn func(budget.Tx) error) (err error) {
+// savepoint runs fn in a part of the caller's transaction that can be undone by itself. Also if fn only reads: Postgres
+// gives a transaction up as soon as one of its statements fails.
+func (s *Store) savepoint(ctx context.Context, fn func(*reader) error) (err error) {
 	if _, err := s.bound.ExecContext(ctx, "SAVEPOINT purser"); err != nil {
 		return fmt.Errorf("begin savepoint: %w", err)
 	}
-	r := &reader{store: s, conn: s.bound, access: ReadWrite, begun: true}
+	r := &reader{store: s, conn: s.bound, begun: true}
 	released := false
 	defer func() {
-		if !released {
-			err = errors.Join(err, s.undo(ctx))
+		if released {
+			return
+		}
+		if failure := s.undo(ctx); failure != nil {
+			err = errors.Join(err, failure)
 		}
 	}()
-	if err := fn(&tx{r}); err != nil || r.failed != nil {
+	if err := fn(r); err != nil || r.failed != nil {
 		return errOr(err, r.failed)
 	}
 	if _, err := s.bound.ExecContext(ctx, "RELEASE SAVEPOINT purser"); err != nil {

@@ -1,27 +1,42 @@
 package pgstoretest
 
 import (
+	"context"
+	"database/sql"
 	"testing"
 
-	"github.com/purser-go/purser/budget"
+	"go.uber.org/goleak"
+
 	"github.com/purser-go/purser/internal/pgtest"
+	"github.com/purser-go/purser/store/internal/sqltest"
 	"github.com/purser-go/purser/store/pgstore"
-	"github.com/purser-go/purser/store/storetest"
 )
 
-func open(t *testing.T) *pgstore.Store {
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStore(t *testing.T) {
+	sqltest.Kit[*pgstore.Store]{
+		Database: func(t *testing.T) func(t *testing.T) *sql.DB {
+			url := pgtest.URL(t)
+			return func(t *testing.T) *sql.DB { return pool(t, url) }
+		},
+		Migrate:    func(ctx context.Context, db *sql.DB) error { return pgstore.Migrate(ctx, db, nil) },
+		New:        func(db *sql.DB) (*pgstore.Store, error) { return pgstore.New(db, nil) },
+		WithTx:     (*pgstore.Store).WithTx,
+		SideBySide: true,
+	}.Run(t)
+}
+
+func pool(t *testing.T, url string) *sql.DB {
 	t.Helper()
-	db := pgtest.Open(t)
-	if err := pgstore.Migrate(t.Context(), db, nil); err != nil {
-		t.Fatal(err)
-	}
-	s, err := pgstore.New(db, nil)
+	db, err := sql.Open("pgx", url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
-}
-
-func TestStoreKeepsTheContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) budget.Store { return open(t) })
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
 }
