@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/usage"
@@ -56,7 +57,7 @@ func (l *Ledger) Create(ctx context.Context, b Budget) (Budget, error) {
 
 // sameCreated tells an earlier run of the same Create, whose commit was not known to have worked, from another's budget.
 func (l *Ledger) sameCreated(stands Definition, b Budget) error {
-	if stands.Version == 1 && stands.CreatedAt.Equal(b.CreatedAt) && sameFields(&stands.Budget, &b) {
+	if sameStored(&stands.Budget, &b) {
 		return nil
 	}
 	return fmt.Errorf("%w: the id %q is taken", ErrConflict, b.ID)
@@ -85,6 +86,9 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 		if ch.old == nil {
 			return ErrNotFound
 		}
+		if sameStored(&ch.old.Budget, &updated) {
+			return nil // by an earlier run, whose commit was not known to have worked
+		}
 		b := ch.old.Budget.clone()
 		if err := fn(&b); err != nil {
 			return err
@@ -111,15 +115,17 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 
 // validateChange checks b as a whole, and that it is still the budget that it was.
 func (b Budget) validateChange(old Budget) error {
-	switch {
-	case b.ID != old.ID:
-		return invalid.Field("id", "can't be changed")
-	case b.CreatedBy != old.CreatedBy:
-		return invalid.Field("created_by", "can't be changed")
-	case !b.CreatedAt.Equal(old.CreatedAt), !b.UpdatedAt.Equal(old.UpdatedAt):
-		return invalid.Field("created_at", "and updated_at can't be changed")
+	var errs []error
+	check := func(field string, same bool) {
+		if !same {
+			errs = append(errs, invalid.Field(field, "can't be changed"))
+		}
 	}
-	return b.Validate()
+	check("id", b.ID == old.ID)
+	check("created_by", b.CreatedBy == old.CreatedBy)
+	check("created_at", b.CreatedAt.Equal(old.CreatedAt))
+	check("updated_at", b.UpdatedAt.Equal(old.UpdatedAt))
+	return errors.Join(append(errs, b.Validate())...)
 }
 
 // Delete deletes a budget with its counters. Events, alerts and audit entries stay.
@@ -127,6 +133,7 @@ func (b Budget) validateChange(old Budget) error {
 // Errors: ErrNotFound.
 func (l *Ledger) Delete(ctx context.Context, id string) error {
 	now := l.now()
+	found := false
 	return l.update(ctx, fmt.Sprintf("delete budget %q", id), func(tx Tx) error {
 		ch, err := l.beginChange(ctx, tx, now)
 		if err != nil {
@@ -135,9 +142,13 @@ func (l *Ledger) Delete(ctx context.Context, id string) error {
 		if err := ch.read(ctx, id); err != nil {
 			return err
 		}
+		if ch.old == nil && found {
+			return nil // an earlier run deleted it, whose commit was not known to have worked
+		}
 		if ch.old == nil {
 			return ErrNotFound
 		}
+		found = true
 		_, err = tx.Apply(ctx, Writes{
 			DeleteBudgets: []string{id},
 			Catalog:       ch.nextCatalog(),
@@ -192,7 +203,9 @@ func (ch *definitionChange) update(ctx context.Context, b Budget, audit AuditEnt
 		if err != nil {
 			return err
 		}
-		d.Rates = append(slices.Clone(d.Rates), Rate{From: from, CostPerCredit: b.CostPerCredit})
+		// Rates ascend: one that is ahead gives way. No event was charged at it, or this one would start later.
+		ahead := func(r Rate) bool { return !r.From.Before(from) }
+		d.Rates = append(slices.DeleteFunc(slices.Clone(d.Rates), ahead), Rate{From: from, CostPerCredit: b.CostPerCredit})
 	}
 	if countsOtherwise(ch.old.Budget, b) {
 		d.CountedFrom = b.Schedule.Bounds(ch.now).Start
@@ -245,8 +258,8 @@ func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEn
 		if after, err = recount(ctx, ch.tx, ch.catalog, &d, ch.now); err != nil {
 			return err
 		}
-		if ch.old != nil {
-			after.setEpisode(ch.now)
+		if err := ch.beginEpisodes(ctx, &d, after); err != nil {
+			return err
 		}
 		w.DropCounters, w.Counters = []string{d.ID}, after.counters()
 	}
@@ -254,7 +267,7 @@ func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEn
 		return err
 	}
 	alerts := ch.alerts(&d, before, after)
-	if len(alerts.Alerts) == 0 {
+	if len(alerts.Counters) == 0 && len(alerts.Alerts) == 0 {
 		return nil
 	}
 	_, err = ch.tx.Apply(ctx, alerts)
@@ -278,12 +291,48 @@ func (ch *definitionChange) runningCounters(ctx context.Context) (tallies, error
 	return running, nil
 }
 
-// setEpisode makes the alerts of counters that were counted anew others than any that were made before.
-func (t tallies) setEpisode(now time.Time) {
-	for key, tally := range t {
-		tally.Episode = now.Unix()
-		t[key] = tally
+// beginEpisodes begins a new episode in those counters for which alerts stand, also if nothing is counted in them yet: the
+// counters that knew the episode are gone, and an alert of an episode that was is not made again.
+func (ch *definitionChange) beginEpisodes(ctx context.Context, d *Definition, counted tallies) error {
+	running := d.Schedule.Bounds(ch.now).Start
+	q := AlertQuery{Budgets: []string{d.ID}, Limit: pageSize}
+	for {
+		alerts, err := ch.tx.Alerts(ctx, q)
+		if err != nil {
+			return fmt.Errorf("read alerts: %w", err)
+		}
+		for _, a := range alerts {
+			// They come newest first. A day, because they were made by other clocks too, and events may be ahead of those.
+			if a.At.Before(running.AddDate(0, 0, -1)) {
+				return nil
+			}
+			if err := counted.beginEpisode(d, a, running); err != nil {
+				return err
+			}
+		}
+		if len(alerts) < q.Limit {
+			return nil
+		}
+		last := alerts[len(alerts)-1]
+		q.After = &TimeCursor{Time: last.At, ID: last.ID}
 	}
+}
+
+// beginEpisode makes sure that alerts of the counter that a was made for are others than a, if d has that counter.
+func (t tallies) beginEpisode(d *Definition, a alert.Alert, running time.Time) error {
+	value, err := ParseValue(a.Value)
+	if err != nil {
+		return err
+	}
+	key := d.counterKey(value, a.Period.Start)
+	samePeriod := key.Start == a.Period.Start.UnixMicro() && !a.Period.Start.Before(running)
+	if !samePeriod || !value.names(d.Scope.EachDimensions()) {
+		return nil
+	}
+	tally := t[key]
+	tally.Episode = max(tally.Episode, int64(a.Episode)+1)
+	t[key] = tally
+	return nil
 }
 
 func (ch *definitionChange) alerts(d *Definition, before, after tallies) Writes {
@@ -307,6 +356,11 @@ func (ch *definitionChange) alerts(d *Definition, before, after tallies) Writes 
 }
 
 func sameFields(a, b *Budget) bool { return reflect.DeepEqual(fieldsOf(a), fieldsOf(b)) }
+
+// sameStored reports whether two budgets are one, as the same call stored it.
+func sameStored(a, b *Budget) bool {
+	return a.Version == b.Version && a.CreatedAt.Equal(b.CreatedAt) && a.UpdatedAt.Equal(b.UpdatedAt) && sameFields(a, b)
+}
 
 // auditChange returns the entry for a change of a budget: with those fields before and after it that differ.
 func (l *Ledger) auditChange(action string, before, after *Budget) AuditEntry {

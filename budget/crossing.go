@@ -3,8 +3,6 @@ package budget
 import (
 	"time"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/purser-go/purser/alert"
 )
 
@@ -14,9 +12,11 @@ func (c *core) crossings(s *sums, after map[CounterKey]Counter) Writes {
 	for _, add := range s.counters() {
 		b := s.charges[add.CounterKey].budget
 		tally := after[add.CounterKey].Tally
+		before := tally
+		before.Recorded -= add.Recorded
 		change{
 			definition: &b.Definition, key: add.CounterKey, tally: tally,
-			usedBefore: tally.used() - add.Recorded, before: b.marks, after: b.marks,
+			usedBefore: before.used(), before: b.marks, after: b.marks,
 		}.alerts(c, &w)
 	}
 	return w
@@ -33,27 +33,33 @@ type change struct {
 }
 
 // alerts adds to w the alerts of the change: for marks reached, the highest, with the lower ones kept as superseded; for
-// marks left, one that the level is resolved, which ends the episode, so that reaching them again alerts again.
+// marks left and none reached, one that the level is resolved. That ends the episode, so that reaching them again alerts
+// again. A budget that no longer alerts ends it without a word.
 func (ch change) alerts(c *core, w *Writes) {
 	up, down := alert.Crossed(ch.usedBefore, ch.before, ch.tally.used(), ch.after)
+	// The present level is that of the highest mark reached, unless thresholds were moved.
+	d := ch.definition
+	present := alert.Classify(d.Metric.Decimal(ch.tally.used()), d.Limit, d.Thresholds)
 	for i, mark := range up {
-		a := ch.alert(c, alert.Threshold, mark)
-		a.Superseded = i < len(up)-1
+		level, superseded := present, i < len(up)-1
+		if superseded {
+			level = mark.Level
+		}
+		a := ch.alert(c, alert.Threshold, mark, level)
+		a.Superseded = superseded
 		w.Alerts = append(w.Alerts, a)
 	}
-	if len(down) > 0 {
-		w.Alerts = append(w.Alerts, ch.alert(c, alert.Resolved, down[len(down)-1]))
-		w.Counters = append(w.Counters, Counter{CounterKey: ch.key, Tally: Tally{Episode: 1}})
+	if len(up) > 0 || len(down) == 0 {
+		return
 	}
+	if len(ch.after) > 0 {
+		w.Alerts = append(w.Alerts, ch.alert(c, alert.Resolved, down[len(down)-1], present))
+	}
+	w.Counters = append(w.Counters, Counter{CounterKey: ch.key, Tally: Tally{Episode: 1}})
 }
 
-func (ch change) alert(c *core, kind alert.Kind, mark alert.Mark) alert.Alert {
+func (ch change) alert(c *core, kind alert.Kind, mark alert.Mark, level alert.Level) alert.Alert {
 	d, now := ch.definition, c.now()
-	used := d.Metric.Decimal(ch.tally.used())
-	level := mark.Level
-	if kind == alert.Resolved {
-		level = alert.Classify(used, d.Limit, d.Thresholds)
-	}
 	bounds := d.Schedule.Bounds(time.UnixMicro(ch.key.Start))
 	return alert.Alert{
 		ID:         c.options.NewID(),
@@ -70,8 +76,6 @@ func (ch change) alert(c *core, kind alert.Kind, mark alert.Mark) alert.Alert {
 		Limit:      d.limitUnits(),
 		At:         now,
 		Late:       !now.Before(bounds.End),
-		Message:    alert.Message(d.Name, level, used, d.Limit),
+		Message:    alert.Message(d.Name, level, d.Metric.Decimal(ch.tally.used()), d.Limit),
 	}
 }
-
-var _ decimal.Decimal

@@ -169,7 +169,7 @@ type Tally struct {
 	Pruned    int64 // the part of Recorded whose events were pruned
 	Denied    int64 // requests refused
 	WouldDeny int64 // requests admitted by a soft or observe budget that a hard one would have refused
-	Episode   int64 // how many times a level was left downwards: names the alerts of one rise
+	Episode   int64 // names the alerts of one rise: one more whenever a level is left downwards
 }
 
 // A Counter is a tally with its key.
