@@ -35,7 +35,7 @@ type definition struct {
 
 func newTables(zone string) *tables {
 	return &tables{
-		catalog:     budget.Catalog{ReportingZone: zone},
+		catalog:     budget.Catalog{Version: 1, ReportingZone: zone},
 		definitions: newTree(func(a, b *definition) int { return strings.Compare(a.ID, b.ID) }),
 		scopes:      newTree(compareScopes),
 		counters:    newTree(func(a, b budget.Counter) int { return compareCounters(a.CounterKey, b.CounterKey) }),

@@ -1,0 +1,405 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/purser-go/purser/alert"
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/store/memstore"
+	"github.com/purser-go/purser/usage"
+)
+
+func model() section[*test] {
+	return section[*test]{"Model", []rule[*test]{
+		{"random transactions and queries have the answers that package memstore gives", agrees},
+	}}
+}
+
+// agrees takes the same random transactions in the store and in a memstore, and compares all answers.
+func agrees(t *test) {
+	seed := uint64(1)
+	if os.Getenv("PURSER_SOAK") != "" {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", seed)
+	g := &generator{rand.New(rand.NewPCG(seed, 0)), 0}
+	reference, c := &test{T: t.T, store: memstore.New(nil)}, t.catalog()
+	reference.define(budget.Writes{Catalog: &c})
+	for i := 0; i < turns(150) && !t.Failed(); i++ {
+		transaction, queries := g.transaction(), g.queries()
+		transaction.look = i%10 == 0
+		equal(t, "a transaction is answered as by memstore", transaction.answers(reference), transaction.answers(t))
+		equal(t, "queries are answered as by memstore", queries.answers(reference), queries.answers(t))
+		if t.Failed() {
+			t.Logf("transaction %d: %+v\nqueries: %+v", i, transaction, queries)
+		}
+	}
+	equal(t, "in the end all is as in memstore", reference.contents(), t.contents())
+}
+
+// A transaction is what goes into each step of an Update.
+type transaction struct {
+	mode         budget.FenceMode
+	lockEvents   []budget.EventKey
+	insertEvents []budget.StoredEvent
+	lockCounters []budget.CounterKey
+	writes       budget.Writes
+	look         bool // fn reads all there is
+	refuse       bool // fn returns an error after all
+}
+
+// transactionAnswers is what comes out of them.
+type transactionAnswers struct {
+	LockedEvents   map[budget.EventKey]budget.LockedEvent
+	Inserted       budget.Inserted
+	LockedCounters map[budget.CounterKey]budget.Counter
+	After          map[budget.CounterKey]budget.Counter
+	Within         contents
+	Outcome        string
+}
+
+var errRefused = errors.New("refused")
+
+func (x transaction) answers(t *test) (a transactionAnswers) {
+	err := t.store.Update(t.Context(), func(tx budget.Tx) (err error) {
+		a, err = x.take(t.Context(), tx)
+		return err
+	})
+	switch {
+	case err == nil:
+		a.Outcome = "committed"
+	case errors.Is(err, errRefused), errors.Is(err, budget.ErrConflict):
+		a = transactionAnswers{Outcome: "undone"}
+	default:
+		t.Fatalf("Update: %v", err)
+	}
+	return a
+}
+
+func (x transaction) take(ctx context.Context, tx budget.Tx) (a transactionAnswers, err error) {
+	steps := []func() error{
+		func() error { return tx.Fence(ctx, x.mode) },
+		func() (err error) { a.LockedEvents, err = tx.LockEvents(ctx, x.lockEvents); return err },
+		func() (err error) { a.Inserted, err = tx.InsertEvents(ctx, x.insertEvents); return err },
+		func() (err error) { a.LockedCounters, err = tx.LockCounters(ctx, x.lockCounters); return err },
+		func() (err error) { a.After, err = tx.Apply(ctx, x.writes); return err },
+	}
+	if x.look {
+		steps = append(steps, func() (err error) { a.Within, err = contentsIn(ctx, tx); return err })
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return a, err
+		}
+	}
+	if x.refuse {
+		return a, errRefused
+	}
+	return a, nil
+}
+
+// queries is one of each.
+type queries struct {
+	keys        []budget.ScopeKey
+	budgets     budget.BudgetQuery
+	counters    budget.CounterQuery
+	highest     []budget.CounterKey
+	usage       budget.UsageQuery
+	events      budget.EventQuery
+	adjustments budget.AdjustmentQuery
+	alerts      budget.AlertQuery
+	audit       budget.AuditQuery
+}
+
+type queryAnswers struct {
+	Definitions map[budget.ScopeKey][]budget.Definition
+	Budgets     []budget.Definition
+	Count       int
+	Counters    []budget.Counter
+	Highest     map[budget.CounterKey]budget.HighestCounter
+	Usage       []budget.UsageRow
+	Events      []budget.StoredEvent
+	Adjustments []budget.StoredAdjustment
+	Alerts      []alert.Alert
+	Audit       []budget.AuditEntry
+}
+
+func (q queries) answers(t *test) queryAnswers {
+	return queryAnswers{
+		Definitions: read(t, budget.ReadTx.Definitions, q.keys),
+		Budgets:     read(t, budget.ReadTx.Budgets, q.budgets),
+		Count:       read(t, budget.ReadTx.CountBudgets, q.budgets),
+		Counters:    read(t, budget.ReadTx.Counters, q.counters),
+		Highest:     read(t, budget.ReadTx.Highest, q.highest),
+		Usage:       read(t, budget.ReadTx.Usage, q.usage),
+		Events:      read(t, budget.ReadTx.Events, q.events),
+		Adjustments: read(t, budget.ReadTx.Adjustments, q.adjustments),
+		Alerts:      read(t, budget.ReadTx.Alerts, q.alerts),
+		Audit:       read(t, budget.ReadTx.Audit, q.audit),
+	}
+}
+
+// A generator makes rows and queries out of few values, so that they meet.
+type generator struct {
+	*rand.Rand
+	made int // so many ids of alerts and audit entries
+}
+
+var (
+	someNames    = []string{"", "B", "a", "ä"}
+	someIDs      = []string{"1", "10", "2", "B", "a", "b", "é'"}
+	someScopes   = []budget.Scope{nil, {usage.Tenant: "a"}, {usage.Tenant: "B"}, {usage.User: budget.Each}, {usage.Tenant: "a", usage.User: budget.Each}, {"project": "ä"}}
+	fourInOrder  = []usage.Dimension{usage.Tenant, usage.User, usage.APIKey, usage.Resource}
+	grainsOfSums = []usage.Grain{usage.QuarterHours, usage.Days, usage.Months}
+)
+
+func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
+
+func one[T any](g *generator, from []T) T { return from[g.IntN(len(from))] }
+
+// some returns up to n different things, perhaps none.
+func some[T any](g *generator, n int, from []T) []T {
+	var list []T
+	for _, i := range g.Perm(len(from))[:g.IntN(min(n, len(from))+1)] {
+		list = append(list, from[i])
+	}
+	return list
+}
+
+// perhaps returns what is made in some cases, else the zero value.
+func perhaps[T any](g *generator, make func() T) (v T) {
+	if g.chance(40) {
+		v = make()
+	}
+	return v
+}
+
+func pointer[T any](v T) *T { return &v }
+
+// time returns one of few instants around noon, edges of quarter hours among them.
+func (g *generator) time() time.Time {
+	return at(15 * g.IntN(6)).Add(time.Duration(g.IntN(3)-1) * time.Microsecond)
+}
+
+func (g *generator) span() period.Bounds {
+	start, end := g.time(), g.time()
+	if end.Before(start) {
+		start, end = end, start
+	}
+	return period.Bounds{Start: start, End: end}
+}
+
+func (g *generator) totals() usage.Totals {
+	return usage.Totals{InputTokens: g.Int64N(100) - 20, TotalTokens: g.Int64N(100), Requests: g.Int64N(3), Nanodollars: g.Int64() / 1000}
+}
+
+func (g *generator) subject() usage.Subject {
+	s := usage.Subject{Tenant: one(g, someNames), User: one(g, someNames), APIKey: one(g, someNames), Resource: one(g, someNames)}
+	if g.chance(30) {
+		s.Labels = map[string]string{"project": one(g, someNames[1:])}
+	}
+	return s
+}
+
+func (g *generator) id() string {
+	g.made++
+	return fmt.Sprint(one(g, someIDs), g.made)
+}
+
+func (g *generator) eventKeys() []budget.EventKey {
+	var keys []budget.EventKey
+	for _, tenant := range some(g, 3, someNames) {
+		for _, id := range some(g, 4, someIDs) {
+			keys = append(keys, budget.EventKey{Tenant: tenant, ID: id})
+		}
+	}
+	return keys
+}
+
+func (g *generator) counterKeys() []budget.CounterKey {
+	var keys []budget.CounterKey
+	for _, id := range some(g, 3, someIDs) {
+		for _, value := range some(g, 3, someNames) {
+			keys = append(keys, counterKey(id, value, g.IntN(3)))
+		}
+	}
+	return keys
+}
+
+func (g *generator) periods() []budget.CounterKey {
+	var keys []budget.CounterKey
+	for _, id := range some(g, 4, someIDs) {
+		for _, minute := range some(g, 2, []int{0, 1, 2}) {
+			keys = append(keys, counterKey(id, "", minute))
+		}
+	}
+	return keys
+}
+
+func (g *generator) slices(grains []usage.Grain) []usage.Slice {
+	var list []usage.Slice
+	for quarter := 0; quarter < 6; {
+		next := quarter + 1 + g.IntN(3)
+		list = append(list, slice(one(g, grains), 15*quarter, 15*next))
+		quarter = next + g.IntN(2)
+	}
+	return list
+}
+
+func (g *generator) where(dimensions []usage.Dimension) map[usage.Dimension]string {
+	where := make(map[usage.Dimension]string)
+	for _, d := range some(g, 2, dimensions) {
+		where[d] = one(g, someNames)
+	}
+	return where
+}
+
+func (g *generator) transaction() transaction {
+	x := transaction{
+		mode:         budget.Shared,
+		lockEvents:   g.eventKeys(),
+		lockCounters: g.counterKeys(),
+		refuse:       g.chance(10),
+	}
+	for _, key := range g.eventKeys() {
+		x.insertEvents = append(x.insertEvents, g.event(key))
+	}
+	if g.chance(30) {
+		x.mode = budget.Exclusive
+		g.change(&x.writes)
+	}
+	g.add(&x.writes)
+	return x
+}
+
+func (g *generator) event(key budget.EventKey) budget.StoredEvent {
+	e := budget.StoredEvent{ID: key.ID, Subject: g.subject(), Time: g.time(), Totals: g.totals(), Hash: usage.Hash{1, byte(g.IntN(256))}, RecordedAt: g.time()}
+	e.Tenant = key.Tenant
+	if g.chance(30) {
+		e.Corrects, e.Totals = one(g, someIDs), e.Totals.Negate()
+	}
+	return e
+}
+
+func (g *generator) definition(id string) budget.Definition {
+	return definition(id, func(d *budget.Definition) {
+		d.Scope, d.CreatedAt, d.Disabled = one(g, someScopes), at(g.IntN(3)), g.chance(50)
+		d.Owner, d.Metric, d.Limit = one(g, someNames), one(g, usage.Metrics()), usage.Dollars.Decimal(1+g.Int64N(1e12))
+		if g.chance(50) {
+			d.Labels = map[string]string{one(g, someIDs): one(g, someIDs)}
+		}
+	})
+}
+
+// change makes writes that change definitions.
+func (g *generator) change(w *budget.Writes) {
+	w.DropCounters = some(g, 1, someIDs)
+	w.DeleteBudgets = some(g, 1, someIDs)
+	for _, id := range some(g, 3, someIDs) {
+		w.PutBudgets = append(w.PutBudgets, g.definition(id))
+	}
+	w.Catalog = perhaps(g, func() *budget.Catalog {
+		return &budget.Catalog{Version: g.Int64(), ReportingZone: one(g, []string{"UTC", "Europe/Berlin"}), PruneFloor: g.time()}
+	})
+	w.DropUsage = perhaps(g, func() []usage.Slice { return g.slices(grainsOfSums)[:1] })
+	w.DeleteEvents = perhaps(g, func() []budget.EventKey { return g.eventKeys() })
+}
+
+// add makes writes that only add.
+func (g *generator) add(w *budget.Writes) {
+	for _, key := range g.counterKeys() {
+		w.Counters = append(w.Counters, counter(key, budget.Tally{Recorded: g.Int64N(5) - 1, Adjusted: g.Int64N(3) - 1, Reserved: g.Int64N(9)}))
+	}
+	for _, name := range some(g, 4, someNames) {
+		s, grain := g.subject(), one(g, grainsOfSums)
+		key := budget.UsageKey{Grain: grain, Bucket: at(15 * g.IntN(6)).UnixMicro(), Tenant: name, User: s.User, APIKey: s.APIKey, Resource: s.Resource}
+		w.Usage = append(w.Usage, used(key, g.totals()))
+	}
+	for _, id := range some(g, 1, someIDs) {
+		w.Adjustments = append(w.Adjustments, adjustment(id, fmt.Sprint(g.IntN(50)), func(a *budget.StoredAdjustment) { a.Time = g.time() }))
+	}
+	for _, id := range some(g, 2, someIDs) {
+		w.Alerts = append(w.Alerts, alertOf(id, g.id(), func(a *alert.Alert) {
+			a.Value, a.Episode, a.At = one(g, someNames), g.IntN(3), g.time()
+		}))
+	}
+	for _, name := range some(g, 2, someNames) {
+		w.Audit = append(w.Audit, entry(g.id(), func(e *budget.AuditEntry) {
+			e.Time, e.Tenant, e.Actor, e.Target = g.time(), name, one(g, someNames), one(g, someIDs)
+		}))
+	}
+}
+
+func (g *generator) queries() queries {
+	names := func() string { return one(g, someNames) }
+	ids := func() []string { return some(g, 4, someIDs) }
+	q := queries{
+		budgets: budget.BudgetQuery{
+			IDs:     perhaps(g, ids),
+			Owner:   perhaps(g, func() *string { return pointer(names()) }),
+			Metric:  perhaps(g, func() usage.Metric { return one(g, usage.Metrics()) }),
+			Enabled: perhaps(g, func() *bool { return pointer(g.chance(50)) }),
+			Scope:   one(g, someScopes),
+			After: perhaps(g, func() *budget.BudgetCursor {
+				return &budget.BudgetCursor{CreatedAt: at(g.IntN(3)), ID: one(g, someIDs)}
+			}),
+			Offset: g.IntN(3),
+			Limit:  g.IntN(5),
+		},
+		counters: budget.CounterQuery{
+			After: perhaps(g, func() *budget.CounterKey { return pointer(counterKey(one(g, someIDs), names(), g.IntN(3))) }),
+			Limit: g.IntN(10),
+		},
+		highest: g.periods(),
+		usage:   g.usageQuery(),
+		events: budget.EventQuery{
+			Span:   g.span(),
+			Where:  g.where(append([]usage.Dimension{"project"}, fourInOrder...)),
+			Except: g.chance(50),
+			After: perhaps(g, func() *budget.EventCursor {
+				return &budget.EventCursor{Time: g.time(), EventKey: budget.EventKey{Tenant: names(), ID: one(g, someIDs)}}
+			}),
+			Limit: g.IntN(10),
+		},
+		adjustments: budget.AdjustmentQuery{Budgets: perhaps(g, ids), From: perhaps(g, g.time)},
+		alerts:      budget.AlertQuery{Budgets: perhaps(g, ids), After: perhaps(g, g.cursor), Limit: g.IntN(10)},
+		audit: budget.AuditQuery{
+			Tenant: perhaps(g, func() *string { return pointer(names()) }),
+			Actor:  perhaps(g, names),
+			Target: perhaps(g, func() string { return one(g, someIDs) }),
+			Span:   perhaps(g, g.span),
+			After:  perhaps(g, g.cursor),
+			Limit:  g.IntN(10),
+		},
+	}
+	for _, scope := range some(g, 3, someScopes) {
+		q.keys = append(q.keys, scope.Key())
+	}
+	switch g.IntN(3) {
+	case 0:
+		q.counters.Keys = g.counterKeys()
+	case 1:
+		q.counters.Periods = g.periods()
+	}
+	return q
+}
+
+func (g *generator) usageQuery() budget.UsageQuery {
+	q := budget.UsageQuery{Where: g.where(fourInOrder), By: some(g, 4, fourInOrder), PerBucket: g.chance(50)}
+	if q.PerBucket {
+		q.Slices = g.slices(grainsOfSums)
+	} else {
+		q.Slices = g.slices(append([]usage.Grain{usage.Raw}, grainsOfSums...))
+	}
+	return q
+}
+
+func (g *generator) cursor() *budget.TimeCursor {
+	return &budget.TimeCursor{Time: g.time(), ID: one(g, someIDs)}
+}
