@@ -66,10 +66,13 @@ func (l *Ledger) Adjust(ctx context.Context, a Adjustment) (Status, error) {
 			return err
 		}
 		counter, err := l.adjustIn(ctx, tx, d, key, stored)
-		status = Evaluate(d.Budget, a.Value, counter.Tally, stored.Time)
+		status = Evaluate(d.Budget, a.Value, counter.Tally, time.UnixMicro(counter.Start))
 		return err
 	})
-	return status, err
+	if err != nil {
+		return Status{}, err
+	}
+	return status, nil
 }
 
 func (l *Ledger) storedAdjustment(a Adjustment, d *Definition, now time.Time) (StoredAdjustment, CounterKey, error) {
@@ -103,7 +106,7 @@ func (l *Ledger) adjustIn(ctx context.Context, tx Tx, d *Definition, key Counter
 		return Counter{}, fmt.Errorf("read adjustments: %w", err)
 	}
 	if len(stands) > 0 {
-		return counter, sameAdjustment(stands[0], a)
+		return standing(ctx, tx, d, stands[0], a)
 	}
 	if err := counter.canAdjust(a.Units); err != nil {
 		return Counter{}, err
@@ -128,12 +131,19 @@ func (l *Ledger) adjustIn(ctx context.Context, tx Tx, d *Definition, key Counter
 	return written[key], err
 }
 
-func sameAdjustment(stands, a StoredAdjustment) error {
+// standing returns the counter that an adjustment changed when it was made, if a is the same sent again.
+func standing(ctx context.Context, r ReadTx, d *Definition, stands, a StoredAdjustment) (Counter, error) {
 	sameTime := stands.TimeGiven == a.TimeGiven && (!a.TimeGiven || stands.Time.Equal(a.Time))
-	if sameTime && stands.Value == a.Value && stands.Units == a.Units && stands.Reason == a.Reason {
-		return nil
+	if !sameTime || stands.Value != a.Value || stands.Units != a.Units || stands.Reason != a.Reason {
+		return Counter{}, fmt.Errorf("%w: an adjustment with the id %q and other content is recorded", ErrConflict, a.ID)
 	}
-	return fmt.Errorf("%w: an adjustment with the id %q and other content is recorded", ErrConflict, a.ID)
+	// Its period may be over by now, if it is that of the time at which it was made.
+	key := CounterKey{Budget: d.ID, Value: stands.Value, Start: d.Schedule.Bounds(stands.Time).Start.UnixMicro()}
+	counters, err := r.Counters(ctx, CounterQuery{Keys: []CounterKey{key}})
+	if err != nil || len(counters) == 0 {
+		return Counter{CounterKey: key}, err
+	}
+	return counters[0], nil
 }
 
 // canAdjust reports whether the counter can take this adjustment.

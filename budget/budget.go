@@ -191,11 +191,7 @@ func (b Budget) validateLabels() error {
 	if n := len(b.Labels); n > maxLabels {
 		return invalid.Field("labels", "has %d names, at most %d are allowed", n, maxLabels)
 	}
-	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(b.Labels)) {
-		errs = append(errs, invalid.Name("labels", name), invalid.Name("labels."+name, b.Labels[name]))
-	}
-	return errors.Join(errs...)
+	return validateTexts("labels", b.Labels)
 }
 
 func (b Budget) validateMetadata() error {

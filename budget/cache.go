@@ -43,11 +43,11 @@ type found struct {
 // find returns the candidates for these subjects, from the store where they are not known yet.
 func (c *cache) find(ctx context.Context, s Store, subjects []usage.Subject) (found, error) {
 	for {
-		f, missing, ok := c.lookup(subjects)
-		if ok {
+		f, complete := c.lookup(subjects)
+		if complete {
 			return f, nil
 		}
-		err := s.View(ctx, func(r ReadTx) error { return c.load(ctx, r, subjects, missing) })
+		err := s.View(ctx, func(r ReadTx) error { return c.load(ctx, r, subjects) })
 		if err != nil {
 			return found{}, err
 		}
@@ -57,10 +57,10 @@ func (c *cache) find(ctx context.Context, s Store, subjects []usage.Subject) (fo
 // findIn returns the candidates for these subjects as a transaction sees them.
 func findIn(ctx context.Context, r ReadTx, subjects []usage.Subject) (found, error) {
 	var c cache
-	if err := c.load(ctx, r, subjects, nil); err != nil {
+	if err := c.load(ctx, r, subjects); err != nil {
 		return found{}, err
 	}
-	f, _, _ := c.lookup(subjects)
+	f, _ := c.lookup(subjects)
 	return f, nil
 }
 
@@ -73,11 +73,12 @@ func (c *cache) forget(version int64) {
 	}
 }
 
-func (c *cache) lookup(subjects []usage.Subject) (f found, missing []ScopeKey, ok bool) {
+// lookup returns what is known about these subjects, and whether that is all.
+func (c *cache) lookup(subjects []usage.Subject) (f found, complete bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.loaded {
-		return found{}, nil, false
+		return found{}, false
 	}
 	f = found{catalog: c.catalog, zone: c.zone, budgets: make([][]*cached, len(subjects))}
 	for i, subject := range subjects {
@@ -86,18 +87,18 @@ func (c *cache) lookup(subjects []usage.Subject) (f found, missing []ScopeKey, o
 			if !covers {
 				continue
 			}
-			budgets, isKnown := c.known[key]
-			if !isKnown {
-				missing = append(missing, key)
+			budgets, known := c.known[key]
+			if !known {
+				return found{}, false
 			}
 			f.budgets[i] = append(f.budgets[i], budgets...)
 		}
 	}
-	return f, missing, len(missing) == 0
+	return f, true
 }
 
-// load reads the missing keys, or those of all subjects if the catalog has moved on or was not read before.
-func (c *cache) load(ctx context.Context, r ReadTx, subjects []usage.Subject, missing []ScopeKey) error {
+// load reads what is not known yet about these subjects, or everything about them if the catalog has moved on.
+func (c *cache) load(ctx context.Context, r ReadTx, subjects []usage.Subject) error {
 	catalog, err := r.Catalog(ctx)
 	if err != nil {
 		return fmt.Errorf("read the catalog: %w", err)
@@ -110,10 +111,7 @@ func (c *cache) load(ctx context.Context, r ReadTx, subjects []usage.Subject, mi
 	if err != nil {
 		return err
 	}
-	keys := missing
-	if c.isStale(catalog.Version) {
-		keys = candidateKeys(shapes, subjects)
-	}
+	keys := c.unknown(catalog.Version, candidateKeys(shapes, subjects))
 	definitions, err := r.Definitions(ctx, keys)
 	if err != nil {
 		return fmt.Errorf("read definitions: %w", err)
@@ -122,16 +120,32 @@ func (c *cache) load(ctx context.Context, r ReadTx, subjects []usage.Subject, mi
 	return nil
 }
 
-func (c *cache) isStale(version int64) bool {
+// unknown returns those of the keys that are not known, and all of them where the cache starts anew for it.
+func (c *cache) unknown(version int64, keys []ScopeKey) []ScopeKey {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.loaded || c.catalog.Version != version
+	var unknown []ScopeKey
+	for _, key := range keys {
+		if _, known := c.known[key]; !known {
+			unknown = append(unknown, key)
+		}
+	}
+	if c.startsAnew(version, len(unknown)) {
+		return keys
+	}
+	return unknown
+}
+
+// startsAnew reports whether the cache forgets what it knows before it learns so many keys of this version. It needs the
+// mutex.
+func (c *cache) startsAnew(version int64, keys int) bool {
+	return !c.loaded || c.catalog.Version != version || len(c.known)+keys > maxCached
 }
 
 func (c *cache) put(catalog Catalog, zone reportingZone, shapes []matcher, keys []ScopeKey, definitions map[ScopeKey][]Definition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.loaded || c.catalog.Version != catalog.Version || len(c.known)+len(keys) > maxCached {
+	if c.startsAnew(catalog.Version, len(keys)) {
 		c.loaded, c.catalog, c.zone, c.shapes = true, catalog, zone, shapes
 		c.known = make(map[ScopeKey][]*cached, len(keys))
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/purser-go/purser/alert"
-	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -91,6 +90,3 @@ func (d *Definition) marks() []alert.Mark {
 	}
 	return d.Thresholds.Marks(d.limitUnits())
 }
-
-// currentPeriod returns the period that holds now, whether or not d's window reaches it.
-func (d *Definition) currentPeriod(now time.Time) period.Bounds { return d.Schedule.Bounds(now) }

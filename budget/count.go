@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/purser-go/purser/period"
@@ -149,13 +150,10 @@ func sumUsage(ctx context.Context, r ReadTx, catalog Catalog, q UsageQuery, span
 
 // coarsest returns the coarsest grain whose sums tell apart the dimensions of the query: months have no users and keys.
 func coarsest(q UsageQuery) usage.Grain {
-	for _, d := range q.By {
-		if d == usage.User || d == usage.APIKey {
+	for _, d := range []usage.Dimension{usage.User, usage.APIKey} {
+		if _, chosen := q.Where[d]; chosen || slices.Contains(q.By, d) {
 			return usage.Days
 		}
-	}
-	if q.Where[usage.User] != "" || q.Where[usage.APIKey] != "" {
-		return usage.Days
 	}
 	return usage.Months
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -26,7 +27,7 @@ type HistoryQuery struct {
 	Fill  bool           // with a point of zeros for each bucket without usage
 }
 
-// maxBuckets is how many points a filled history has at the most: ten years of hours.
+// maxBuckets is about how many points a filled history has at the most: eleven years of hours.
 const maxBuckets = 100_000
 
 // A HistoryPoint is one bucket of a budget's history.
@@ -103,14 +104,15 @@ func (q *HistoryQuery) settle(d *Definition, now time.Time) (period.Bounds, erro
 	span := q.Span
 	if span.IsZero() {
 		today := usage.Day.Bounds(now, q.Zone)
-		span = period.Bounds{Start: now.In(q.Zone).AddDate(0, 0, -30), End: today.End}
-		span.Start = usage.Day.Bounds(span.Start, q.Zone).Start
+		// At noon, because the date of an hour that the clock skipped may be that of the day before.
+		noon := today.Start.Add(12*time.Hour).In(q.Zone).AddDate(0, 0, -30)
+		span = period.Bounds{Start: usage.Day.Bounds(noon, q.Zone).Start, End: today.End}
 	}
 	if !span.Start.Before(span.End) || span.Start.Before(usage.MinTime) || span.End.After(usage.EndTime) {
 		return period.Bounds{}, invalid.Field("span", "must begin before it ends, in the years 1980 to 2199")
 	}
 	if q.Fill && span.Duration()/maxBuckets > bucketLength[q.By] {
-		return period.Bounds{}, invalid.Field("span", "has more than %d buckets", maxBuckets)
+		return period.Bounds{}, invalid.Field("span", "has more than %d buckets to fill", maxBuckets)
 	}
 	span.Start = q.By.Bounds(span.Start, q.Zone).Start
 	if last := q.By.Bounds(span.End.Add(-time.Microsecond), q.Zone); last.End.After(span.End) {
@@ -239,7 +241,7 @@ func (h *history) sumRows(ctx context.Context, r ReadTx, slice usage.Slice, wher
 		}
 		for _, row := range rows {
 			value, covered := valueOf(row.Subject, q.By)
-			if !covered || h.d.excepts(value) {
+			if !covered || h.d.excepts(value) || h.d.excepts(h.q.Value) {
 				continue
 			}
 			if !yield(historyRow{row.Bucket, row.Totals, h.d.Metric.Of(row.Totals)}, nil) {
@@ -323,10 +325,11 @@ func (q TopQuery) validate() error {
 	if q.By.IsLabel() {
 		errs = append(errs, invalid.Field("by", "must be tenant, user, api_key or resource"))
 	}
-	for d := range q.Where {
+	for _, d := range slices.Sorted(maps.Keys(q.Where)) {
 		if d.IsLabel() {
 			errs = append(errs, invalid.Field("where", "must name tenant, user, api_key or resource"))
 		}
+		errs = append(errs, invalid.OptionalName("where."+string(d), q.Where[d]))
 	}
 	if !q.Metric.Valid() || q.Metric == usage.Credits {
 		errs = append(errs, invalid.Field("metric", "must be a metric other than credits"))

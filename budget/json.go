@@ -65,14 +65,10 @@ func newBudgetJSON(b *Budget) budgetJSON {
 	if len(metadata) == 0 {
 		metadata = json.RawMessage("{}")
 	}
-	scope := b.Scope
-	if scope == nil {
-		scope = Scope{}
-	}
 	return budgetJSON{
 		ID: b.ID, Name: b.Name, Description: b.Description,
 		Metric: b.Metric, Limit: number(b.Limit), CostPerCredit: optionalNumber(b.CostPerCredit),
-		Schedule: b.Schedule, Scope: scope, Except: b.Except,
+		Schedule: b.Schedule, Scope: orEmpty(b.Scope), Except: orEmpty(b.Except),
 		StartsAt: optionalTime(b.StartsAt), EndsAt: optionalTime(b.EndsAt),
 		AllowedResources: append([]string{}, b.AllowedResources...),
 		Enforcement:      b.Enforcement, MinHold: optionalNumber(b.MinHold),
@@ -80,9 +76,17 @@ func newBudgetJSON(b *Budget) budgetJSON {
 		CriticalPercent: number(b.Thresholds.CriticalPercent()),
 		ExtraPercents:   numbers(b.Thresholds.Extra),
 		Enabled:         !b.Disabled,
-		Owner:           b.Owner, CreatedBy: b.CreatedBy, Labels: b.Labels, Metadata: metadata,
+		Owner:           b.Owner, CreatedBy: b.CreatedBy, Labels: orEmpty(b.Labels), Metadata: metadata,
 		Version: b.Version, CreatedAt: optionalTime(b.CreatedAt), UpdatedAt: optionalTime(b.UpdatedAt),
 	}
+}
+
+// orEmpty returns m, and for nil an empty map, so that both are written alike.
+func orEmpty[M ~map[K]V, K comparable, V any](m M) M {
+	if m == nil {
+		return M{}
+	}
+	return m
 }
 
 func optionalTime(t time.Time) *time.Time {
@@ -139,14 +143,24 @@ type statusJSON struct {
 
 // MarshalJSON writes s flat, with the budget's id, name and metric; amounts are numbers with their exact text, the
 // period's end is exclusive.
-func (s Status) MarshalJSON() ([]byte, error) {
+func (s Status) MarshalJSON() ([]byte, error) { return json.Marshal(newStatusJSON(&s)) }
+
+// MarshalJSON writes r as its status, and how many counters there are.
+func (r Row) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		statusJSON
+		Counters int `json:"counters"`
+	}{newStatusJSON(&r.Status), r.Counters})
+}
+
+func newStatusJSON(s *Status) statusJSON {
 	b := s.Budget
-	return json.Marshal(statusJSON{
+	return statusJSON{
 		ID: b.ID, Name: b.Name, Value: s.Value, Metric: b.Metric, Limit: number(b.Limit),
 		Used: number(s.Used), Recorded: number(s.Recorded), Adjusted: number(s.Adjusted), Reserved: number(s.Reserved),
 		Remaining: number(s.Remaining), Available: number(s.Available),
 		Percent: number(s.Percent), Level: s.Level, OverLimit: s.OverLimit,
 		Enabled: !b.Disabled, Enforcement: b.Enforcement, Schedule: b.Schedule,
 		PeriodStart: s.Period.Start, PeriodEnd: s.Period.End, Denied: s.Denied, WouldDeny: s.WouldDeny,
-	})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -78,7 +79,8 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// By returns a ledger whose changes are audited as this actor's. It shares everything with l.
+// By returns a ledger whose changes are audited as this actor's: up to 128 bytes of plain text, "" for nobody. It shares
+// everything else with l.
 func (l *Ledger) By(actor string) *Ledger {
 	return &Ledger{core: l.core, actor: actor}
 }
@@ -93,9 +95,13 @@ func (l *Ledger) WithStore(s Store) *Ledger {
 
 func (c *core) now() time.Time { return micros(c.options.Now()) }
 
-// update runs one transaction of a single caller: of a change, a correction, an adjustment.
-func (c *core) update(ctx context.Context, what string, fn func(Tx) error) error {
-	if err := c.retryUnknown(func() error { return c.store.Update(ctx, fn) }); err != nil {
+// update runs one transaction of a single caller that is audited.
+func (l *Ledger) update(ctx context.Context, what string, fn func(Tx) error) error {
+	err := invalid.OptionalName("actor", l.actor)
+	if err == nil {
+		err = l.retryUnknown(func() error { return l.store.Update(ctx, fn) })
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/purser-go/purser/internal/invalid"
 )
 
-// Budget returns the budget with this id. The error is ErrNotFound if there is none.
+// Budget returns the budget with this id. The error is ErrNotFound if there is none, ErrInvalid if none can have it.
 func (l *Ledger) Budget(ctx context.Context, id string) (Budget, error) {
 	var d *Definition
 	err := l.view(ctx, fmt.Sprintf("budget %q", id), func(r ReadTx) (err error) {
@@ -53,8 +53,12 @@ type Row struct {
 }
 
 // List returns the budgets that the query selects, newest first, each with how it stands. It takes the same few
-// statements however many budgets there are. A Limit of 0 or less is 100.
+// statements however many budgets there are. A Limit of 0 or less is 100. The error is ErrInvalid with the fields where
+// the query asks for what no budget can have.
 func (l *Ledger) List(ctx context.Context, q BudgetQuery) (Page, error) {
+	if err := q.validate(); err != nil {
+		return Page{}, fmt.Errorf("list budgets: %w", err)
+	}
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
@@ -173,6 +177,10 @@ func (l *Ledger) Statuses(ctx context.Context, q BudgetQuery, t time.Time) iter.
 	}
 	t = micros(t)
 	return func(yield func(Status, error) bool) {
+		if err := q.validate(); err != nil {
+			yield(Status{}, fmt.Errorf("statuses: %w", err))
+			return
+		}
 		for page, err := range l.definitionPages(ctx, q) {
 			if err != nil {
 				yield(Status{}, err)
@@ -290,6 +298,9 @@ func (l *Ledger) yieldPaged(ctx context.Context, d *Definition, t time.Time, yie
 
 // Alerts returns alerts, newest first. A Limit of 0 or less is 100.
 func (l *Ledger) Alerts(ctx context.Context, q AlertQuery) (alerts []alert.Alert, err error) {
+	if err := q.validate(); err != nil {
+		return nil, fmt.Errorf("read alerts: %w", err)
+	}
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
@@ -302,6 +313,9 @@ func (l *Ledger) Alerts(ctx context.Context, q AlertQuery) (alerts []alert.Alert
 
 // Audit returns audit entries, newest first. A Limit of 0 or less is 100.
 func (l *Ledger) Audit(ctx context.Context, q AuditQuery) (entries []AuditEntry, err error) {
+	if err := q.validate(); err != nil {
+		return nil, fmt.Errorf("read the audit: %w", err)
+	}
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}

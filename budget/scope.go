@@ -166,13 +166,7 @@ func valueOf(subject usage.Subject, dimensions []usage.Dimension) (Value, bool) 
 	return v, true
 }
 
-func (v Value) validate() error {
-	var errs []error
-	for _, d := range slices.Sorted(maps.Keys(v)) {
-		errs = append(errs, invalid.Name("value", string(d)), invalid.Name("value."+string(d), v[d]))
-	}
-	return errors.Join(errs...)
-}
+func (v Value) validate() error { return validateTexts("value", v) }
 
 // names reports whether v names exactly these dimensions.
 func (v Value) names(dimensions []usage.Dimension) bool {
