@@ -51,12 +51,8 @@ func (r *reader) QueryContext(ctx context.Context, query string, args ...any) (*
 	return r.conn.QueryContext(ctx, query, args...)
 }
 
-// step notes the error of a step, if there is one, and says what was attempted.
-func (r *reader) step(what string, err error) error {
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("%s: %w", what, err)
+// step notes the error of a step, if there is one, and says what it means.
+func (r *reader) step(err error) error {
 	switch classify(r.store.engine, err) {
 	case Overflow:
 		err = fmt.Errorf("%w: %w", budget.ErrOverflow, err)

@@ -67,7 +67,7 @@ func (r *reader) Usage(ctx context.Context, query budget.UsageQuery) ([]budget.U
 		q.ColumnExpr(group).GroupExpr(group).OrderExpr(group)
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, r.step("read usage", err)
+		return nil, r.step(err)
 	}
 	found := make([]budget.UsageRow, len(rows))
 	for i := range rows {

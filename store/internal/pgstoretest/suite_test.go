@@ -14,29 +14,23 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// A sqlState is an error with a code, as the driver has them.
+type sqlState string
+
+func (s sqlState) Error() string { return "SQLSTATE " + string(s) }
+
+func (s sqlState) SQLState() string { return string(s) }
+
 func TestStore(t *testing.T) {
 	sqltest.Kit[*pgstore.Store]{
-		Database: func(t *testing.T) func(t *testing.T) *sql.DB {
-			url := pgtest.URL(t)
-			return func(t *testing.T) *sql.DB { return pool(t, url) }
-		},
+		Driver:     "pgx",
+		Database:   func(t *testing.T) string { return pgtest.URL(t) },
 		Migrate:    func(ctx context.Context, db *sql.DB) error { return pgstore.Migrate(ctx, db, nil) },
 		New:        func(db *sql.DB) (*pgstore.Store, error) { return pgstore.New(db, nil) },
 		WithTx:     (*pgstore.Store).WithTx,
 		SideBySide: true,
+		Adds:       "WITH added AS",
+		Raced:      sqlState("40001"), // serialization_failure
+		Refused:    sqlState("28P01"), // invalid_password
 	}.Run(t)
-}
-
-func pool(t *testing.T, url string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("pgx", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
 }

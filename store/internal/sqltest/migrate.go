@@ -25,10 +25,10 @@ func (k Kit[S]) migrations(t *testing.T) {
 }
 
 func (k Kit[S]) atOnce(t *testing.T) {
-	connect := k.Database(t)
+	database := k.Database(t)
 	var group sync.WaitGroup
 	for range 16 {
-		db := connect(t)
+		db := k.connect(t, database)
 		group.Go(func() {
 			if err := k.Migrate(t.Context(), db); err != nil {
 				t.Errorf("Migrate: %v", err)
@@ -36,7 +36,7 @@ func (k Kit[S]) atOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	k.works(t, connect(t))
+	k.works(t, k.connect(t, database))
 }
 
 // works fails t unless a store in db records.
@@ -56,32 +56,26 @@ func (k Kit[S]) works(t *testing.T, db *sql.DB) {
 }
 
 func (k Kit[S]) cutOff(t *testing.T) {
-	connect := k.Database(t)
+	database := k.Database(t)
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), rand.N(20*time.Millisecond))
-		_ = k.Migrate(ctx, connect(t)) // what it comes to depends on where it is cut off
+		_ = k.Migrate(ctx, k.connect(t, database)) // what it comes to depends on where it is cut off
 		cancel()
 	}
-	k.works(t, k.complete(t, connect(t)))
-}
-
-// complete migrates what a test left of a database, and returns it.
-func (k Kit[S]) complete(t *testing.T, db *sql.DB) *sql.DB {
-	t.Helper()
-	if err := k.Migrate(t.Context(), db); err != nil {
-		t.Fatal(err)
-	}
-	return db
+	db := k.connect(t, database)
+	k.migrate(t, db)
+	k.works(t, db)
 }
 
 func (k Kit[S]) twice(t *testing.T) {
-	db := k.migrated(t)(t)
+	db := k.connect(t, k.migrated(t))
 	k.works(t, db)
-	k.works(t, k.complete(t, db))
+	k.migrate(t, db)
+	k.works(t, db)
 }
 
 func (k Kit[S]) noTables(t *testing.T) {
-	_, err := k.New(k.Database(t)(t))
+	_, err := k.New(k.connect(t, k.Database(t)))
 	refused(t, err)
 }
 
@@ -93,20 +87,21 @@ func refused(t *testing.T, err error) {
 }
 
 func (k Kit[S]) older(t *testing.T) {
-	db := k.migrated(t)(t)
+	db := k.connect(t, k.migrated(t))
 	execute(t, db, "DELETE FROM purser_schema")
 	_, err := k.New(db)
 	refused(t, err)
 }
 
 func (k Kit[S]) newerFit(t *testing.T) {
-	db := k.migrated(t)(t)
+	db := k.connect(t, k.migrated(t))
 	execute(t, db, "INSERT INTO purser_schema (version, oldest, checksum) VALUES (1000, 1, 'of a later file')")
-	k.works(t, k.complete(t, db))
+	k.migrate(t, db)
+	k.works(t, db)
 }
 
 func (k Kit[S]) newerUnfit(t *testing.T) {
-	db := k.migrated(t)(t)
+	db := k.connect(t, k.migrated(t))
 	execute(t, db, "INSERT INTO purser_schema (version, oldest, checksum) VALUES (1000, 1000, 'of a later file')")
 	_, err := k.New(db)
 	refused(t, err)
@@ -114,13 +109,14 @@ func (k Kit[S]) newerUnfit(t *testing.T) {
 }
 
 func (k Kit[S]) changed(t *testing.T) {
-	db := k.migrated(t)(t)
+	db := k.connect(t, k.migrated(t))
 	execute(t, db, "UPDATE purser_schema SET checksum = 'of another file' WHERE version = 1")
 	refused(t, k.Migrate(t.Context(), db))
 }
 
 func (k Kit[S]) otherTool(t *testing.T) {
-	db := k.migrated(t)(t)
+	db := k.connect(t, k.migrated(t))
 	execute(t, db, "UPDATE purser_schema SET checksum = ''")
-	k.works(t, k.complete(t, db))
+	k.migrate(t, db)
+	k.works(t, db)
 }

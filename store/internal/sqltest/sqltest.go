@@ -12,39 +12,69 @@ import (
 
 // A Kit is a kind of store and a driver.
 type Kit[S budget.Store] struct {
-	// Database makes an empty database that is there until t ends, and returns what opens connections to it. They are
-	// closed when the test ends that asked for them.
-	Database func(t *testing.T) func(t *testing.T) *sql.DB
+	// Driver is the name under which database/sql knows the driver.
+	Driver string
+	// Database makes an empty database, which is there until t ends, and returns the driver's name for it.
+	Database func(t *testing.T) string
 	Migrate  func(ctx context.Context, db *sql.DB) error
 	New      func(db *sql.DB) (S, error)
 	WithTx   func(s S, tx *sql.Tx) S
 	// SideBySide says that several transactions write at a time.
 	SideBySide bool
+	// Adds is how the statement begins that adds to counters.
+	Adds string
+	// Raced and Refused are errors like those of the driver about a lost race and about a client who is not served.
+	Raced, Refused error
 }
 
 // Run runs all tests of the package.
 func (k Kit[S]) Run(t *testing.T) {
 	// One database for many tests, emptied for each: making the tables takes longer than most tests do.
-	connect := k.migrated(t)
-	open := func(t *testing.T) budget.Store { return k.over(t, emptied(t, connect(t))) }
+	database := k.migrated(t)
+	open := func(t *testing.T) budget.Store { return k.over(t, emptied(t, k.connect(t, database))) }
 	t.Run("Contract", func(t *testing.T) { storetest.Run(t, open) })
 	t.Run("Bound", func(t *testing.T) {
-		storetest.RunBound(t, func(t *testing.T) storetest.Bound { return k.bound(t, emptied(t, connect(t))) })
+		storetest.RunBound(t, func(t *testing.T) storetest.Bound { return k.bound(t, emptied(t, k.connect(t, database))) })
 	})
 	if k.SideBySide {
 		t.Run("SideBySide", func(t *testing.T) { storetest.RunSideBySide(t, open) })
 	}
 	t.Run("Migrate", k.migrations)
+	t.Run("Failure", k.failures)
+}
+
+// connect returns a pool of connections, which is closed when t ends.
+func (k Kit[S]) connect(t *testing.T, database string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(k.Driver, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return closing(t, db)
+}
+
+func closing(t *testing.T, db *sql.DB) *sql.DB {
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
 }
 
 // migrated is Database with the tables made.
-func (k Kit[S]) migrated(t *testing.T) func(t *testing.T) *sql.DB {
+func (k Kit[S]) migrated(t *testing.T) string {
 	t.Helper()
-	connect := k.Database(t)
-	if err := k.Migrate(t.Context(), connect(t)); err != nil {
+	database := k.Database(t)
+	k.migrate(t, k.connect(t, database))
+	return database
+}
+
+func (k Kit[S]) migrate(t *testing.T, db *sql.DB) {
+	t.Helper()
+	if err := k.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	return connect
 }
 
 func (k Kit[S]) over(t *testing.T, db *sql.DB) S {

@@ -1,0 +1,180 @@
+package pgstoretest
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/url"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/pgtest"
+	"github.com/purser-go/purser/store/pgstore"
+	"github.com/purser-go/purser/usage"
+)
+
+// What a transaction costs on a network is its round trips: how often the client waits for the server.
+func TestRoundTrips(t *testing.T) {
+	proxy := newProxy(t, pgtest.URL(t))
+	db, err := sql.Open("pgx", proxy.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := pgstore.Migrate(t.Context(), db, nil); err != nil {
+		t.Fatal(err)
+	}
+	store, err := pgstore.New(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name  string
+		trips int64
+		do    func(ctx context.Context) error
+	}{
+		{"recording takes four", 4, func(ctx context.Context) error { return record(ctx, store, "new") }},
+		{"recording what stands takes one more", 5, func(ctx context.Context) error { return record(ctx, store, "standing") }},
+		{"reserving takes four", 4, func(ctx context.Context) error { return reserve(ctx, store) }},
+		{"a view takes two more than its queries", 5, func(ctx context.Context) error { return view(ctx, store, 3) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			// The first times, the driver prepares its statements.
+			for range 3 {
+				proxy.trips.Store(0)
+				if err := tt.do(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := proxy.trips.Load(); got != tt.trips {
+				t.Errorf("took %d round trips, want %d", got, tt.trips)
+			}
+		})
+	}
+}
+
+var recorded atomic.Int64
+
+func record(ctx context.Context, store budget.Store, id string) error {
+	if id == "new" {
+		id = time.UnixMicro(recorded.Add(1)).String()
+	}
+	return store.Update(ctx, func(tx budget.Tx) error {
+		if err := tx.Fence(ctx, budget.Shared); err != nil {
+			return err
+		}
+		event := budget.StoredEvent{ID: id, Subject: usage.Subject{Tenant: "acme"}, Time: time.UnixMicro(1), RecordedAt: time.UnixMicro(1)}
+		if _, err := tx.InsertEvents(ctx, []budget.StoredEvent{event}); err != nil {
+			return err
+		}
+		_, err := tx.Apply(ctx, budget.Writes{
+			Counters: []budget.Counter{{CounterKey: budget.CounterKey{Budget: "b"}, Tally: budget.Tally{Recorded: 1}}},
+			Usage: []budget.UsageAdd{
+				{UsageKey: budget.UsageKey{Grain: usage.QuarterHours, Tenant: "acme"}, Totals: usage.Totals{Requests: 1}},
+				{UsageKey: budget.UsageKey{Grain: usage.Days, Tenant: "acme"}, Totals: usage.Totals{Requests: 1}},
+				{UsageKey: budget.UsageKey{Grain: usage.Months, Tenant: "acme"}, Totals: usage.Totals{Requests: 1}},
+			},
+		})
+		return err
+	})
+}
+
+func reserve(ctx context.Context, store budget.Store) error {
+	return store.Update(ctx, func(tx budget.Tx) error {
+		if err := tx.Fence(ctx, budget.Shared); err != nil {
+			return err
+		}
+		key := budget.CounterKey{Budget: "b"}
+		if _, err := tx.LockCounters(ctx, []budget.CounterKey{key}); err != nil {
+			return err
+		}
+		_, err := tx.Apply(ctx, budget.Writes{Counters: []budget.Counter{{CounterKey: key, Tally: budget.Tally{Reserved: 1}}}})
+		return err
+	})
+}
+
+func view(ctx context.Context, store budget.Store, queries int) error {
+	return store.View(ctx, func(tx budget.ReadTx) error {
+		for range queries {
+			if _, err := tx.Catalog(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// A proxy passes connections on to a server and counts the messages after which a client waits for an answer.
+type proxy struct {
+	url    string
+	server string
+	trips  atomic.Int64
+}
+
+func newProxy(t *testing.T, server string) *proxy {
+	t.Helper()
+	address, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	p := &proxy{server: address.Host}
+	address.Host = listener.Addr().String()
+	p.url = address.String()
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go p.pass(client)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) pass(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.server)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	go io.Copy(client, server) //nolint:errcheck // ends with the connection
+	p.count(bufio.NewReader(client), server)
+}
+
+// count passes the client's messages on: the first without a type, then each with one.
+func (p *proxy) count(client *bufio.Reader, server io.Writer) {
+	for first := true; ; first = false {
+		var kind []byte
+		if !first {
+			kind = make([]byte, 1)
+		}
+		length := make([]byte, 4)
+		if _, err := io.ReadFull(client, kind); err != nil {
+			return
+		}
+		if _, err := io.ReadFull(client, length); err != nil {
+			return
+		}
+		if !first && (kind[0] == 'Q' || kind[0] == 'S') { // Query, Sync
+			p.trips.Add(1)
+		}
+		if _, err := server.Write(append(kind, length...)); err != nil {
+			return
+		}
+		if _, err := io.CopyN(server, client, int64(binary.BigEndian.Uint32(length))-4); err != nil {
+			return
+		}
+	}
+}

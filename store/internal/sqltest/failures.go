@@ -1,0 +1,187 @@
+package sqltest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/purser-go/purser/budget"
+)
+
+func (k Kit[S]) failures(t *testing.T) {
+	t.Run("COMMIT without an answer is an unknown outcome and is not run again", k.commitUnanswered)
+	t.Run("COMMIT that is not sent is an unknown outcome and is not run again", k.commitUnsent)
+	t.Run("COMMIT that lost a race is run again", k.commitRaced)
+	t.Run("a connection that is lost before COMMIT is replaced and all is run again", k.connectionLost)
+	t.Run("a connection that is lost at BEGIN is replaced and all is run again", k.beginLost)
+	t.Run("a connection whose ROLLBACK fails is thrown away", k.rollbackLost)
+	t.Run("a view whose connection is lost is run again", k.viewLost)
+	t.Run("a database that stays away is unavailable once the context ends", k.stayingAway)
+	t.Run("a client who is not served is told at once", k.notServed)
+	t.Run("a migration whose COMMIT is not answered is completed by another run", k.migrationUnanswered)
+}
+
+var errLost = io.ErrUnexpectedEOF // what a driver says of a connection that was lost
+
+// A trial is a store behind a wire, and how often its transactions ran.
+type trial struct {
+	*testing.T
+	wire  *wire
+	store budget.Store
+	runs  int
+}
+
+func (k Kit[S]) trial(t *testing.T) *trial {
+	t.Helper()
+	w, db := k.cut(t, k.migrated(t))
+	db.SetMaxOpenConns(1)
+	return &trial{T: t, wire: w, store: k.over(t, db)}
+}
+
+// add adds 1 to a counter.
+func (t *trial) add() error {
+	return t.store.Update(t.Context(), func(tx budget.Tx) error {
+		t.runs++
+		if err := tx.Fence(t.Context(), budget.Shared); err != nil {
+			return err
+		}
+		one := budget.Counter{CounterKey: budget.CounterKey{Budget: "b"}, Tally: budget.Tally{Recorded: 1}}
+		_, err := tx.Apply(t.Context(), budget.Writes{Counters: []budget.Counter{one}})
+		return err
+	})
+}
+
+// expect compares how often transactions ran so far, and what the counter shows.
+func (t *trial) expect(runs int, recorded int64) {
+	t.Helper()
+	if t.runs != runs {
+		t.Errorf("fn ran %d times, want %d", t.runs, runs)
+	}
+	if got := t.recorded(); got != recorded {
+		t.Errorf("recorded is %d, want %d", got, recorded)
+	}
+}
+
+func (t *trial) recorded() (sum int64) {
+	t.Helper()
+	err := t.store.View(t.Context(), func(tx budget.ReadTx) error {
+		counters, err := tx.Counters(t.Context(), budget.CounterQuery{})
+		sum = 0
+		for _, c := range counters {
+			sum += c.Recorded
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
+}
+
+func (t *trial) is(err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("got error %v, want %v", err, want)
+	}
+}
+
+// replaced fails t unless more connections were opened than before.
+func (t *trial) replaced(before int) {
+	t.Helper()
+	if t.wire.connections() == before {
+		t.Error("the connection was used again")
+	}
+}
+
+func (k Kit[S]) commitUnanswered(tt *testing.T) {
+	t := k.trial(tt)
+	t.wire.failing("COMMIT", nil, errLost)
+	t.is(t.add(), budget.ErrOutcomeUnknown)
+	t.expect(1, 1)
+	t.is(t.add(), nil)
+	t.expect(2, 2)
+}
+
+func (k Kit[S]) commitUnsent(tt *testing.T) {
+	t := k.trial(tt)
+	t.wire.failing("COMMIT", errLost, nil)
+	t.is(t.add(), budget.ErrOutcomeUnknown)
+	t.expect(1, 0)
+	t.is(t.add(), nil)
+	t.expect(2, 1)
+}
+
+func (k Kit[S]) commitRaced(tt *testing.T) {
+	t := k.trial(tt)
+	t.wire.failing("COMMIT", k.Raced, nil)
+	t.is(t.add(), nil)
+	t.expect(2, 1)
+}
+
+func (k Kit[S]) connectionLost(tt *testing.T) {
+	t := k.trial(tt)
+	for i, failure := range [][2]error{{errLost, nil}, {nil, errLost}, {k.Raced, nil}} {
+		t.wire.failing(k.Adds, failure[0], failure[1])
+		t.is(t.add(), nil)
+		t.expect(2*(i+1), int64(i+1))
+	}
+}
+
+func (k Kit[S]) beginLost(tt *testing.T) {
+	t := k.trial(tt)
+	t.wire.failing("BEGIN", errLost, nil)
+	t.is(t.add(), nil)
+	t.wire.failing("BEGIN", nil, errLost)
+	t.is(t.add(), nil)
+	t.expect(4, 2)
+}
+
+func (k Kit[S]) rollbackLost(tt *testing.T) {
+	t := k.trial(tt)
+	before := t.wire.connections()
+	t.wire.failing("ROLLBACK", errLost, nil)
+	refusal := errors.New("refused")
+	t.is(t.store.Update(t.Context(), func(tx budget.Tx) error {
+		return errors.Join(tx.Fence(t.Context(), budget.Shared), refusal)
+	}), refusal)
+	t.is(t.add(), nil)
+	t.expect(1, 1)
+	t.replaced(before)
+}
+
+func (k Kit[S]) viewLost(tt *testing.T) {
+	t := k.trial(tt)
+	t.is(t.add(), nil)
+	t.wire.failing("SELECT", errLost, nil)
+	t.expect(1, 1)
+}
+
+func (k Kit[S]) stayingAway(tt *testing.T) {
+	t := k.trial(tt)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	t.wire.always("BEGIN", errLost)
+	err := t.store.Update(ctx, func(tx budget.Tx) error { return tx.Fence(ctx, budget.Shared) })
+	t.is(err, budget.ErrUnavailable)
+	t.is(err, context.DeadlineExceeded)
+	t.is(err, errLost)
+}
+
+func (k Kit[S]) notServed(tt *testing.T) {
+	t := k.trial(tt)
+	t.wire.failing("BEGIN", k.Refused, nil)
+	t.is(t.add(), budget.ErrUnavailable)
+	t.expect(1, 0)
+}
+
+func (k Kit[S]) migrationUnanswered(t *testing.T) {
+	w, db := k.cut(t, k.Database(t))
+	w.failing("COMMIT", nil, errLost)
+	if err := k.Migrate(t.Context(), db); !errors.Is(err, budget.ErrUnavailable) {
+		t.Errorf("Migrate: got error %v, want ErrUnavailable", err)
+	}
+	k.migrate(t, db)
+	k.works(t, db)
+}
