@@ -104,7 +104,7 @@ func moveTime(object map[string]json.RawMessage) error {
 	if json.Unmarshal(value, &text) != nil {
 		return invalid.Field(timestamp, "must be a string with a time such as 2026-03-01T09:30:00Z")
 	}
-	t, err := parseTime(text)
+	t, err := ParseTime(text)
 	if err != nil {
 		return err
 	}

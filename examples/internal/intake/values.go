@@ -63,12 +63,13 @@ func setCost(e *usage.Event, value string) error {
 }
 
 func setTime(e *usage.Event, value string) (err error) {
-	e.Time, err = parseTime(value)
+	e.Time, err = ParseTime(value)
 	return err
 }
 
-// parseTime reads an RFC 3339 time, also one with a blank in the place of the T, and one without offset, which is UTC.
-func parseTime(value string) (time.Time, error) {
+// ParseTime reads an RFC 3339 time, also one with a blank in the place of the T, and one without offset, which is UTC. Every
+// error unwraps to [usage.ErrInvalid].
+func ParseTime(value string) (time.Time, error) {
 	const seconds = len("2006-01-02T15:04:05")
 	full := value
 	if len(full) >= seconds {

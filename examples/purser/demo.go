@@ -1,0 +1,282 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/guptarohit/asciigraph"
+	"github.com/shopspring/decimal"
+	"github.com/spf13/cobra"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/examples/internal/trace"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/store"
+	"github.com/purser-go/purser/usage"
+)
+
+func (p *program) demo() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show it at work on an hour of a real service",
+		Long: "Make three tenants with budgets in a new SQLite file, replay the requests that a real service answered in one\n" +
+			"hour, and show what came of it. Without --db the file is a temporary one.",
+		Example: "  purser demo\n  purser demo --db sqlite:demo.db",
+		Args:    arguments(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			p.command = c
+			if !c.Flags().Changed("db") {
+				dir, err := os.MkdirTemp("", "purser-demo-")
+				if err != nil {
+					return err
+				}
+				p.db = "sqlite:" + filepath.Join(dir, "demo.db")
+			}
+			return p.runDemo(c.Context())
+		},
+	}
+}
+
+func (p *program) runDemo(ctx context.Context) error {
+	path, isFile := strings.CutPrefix(p.db, "sqlite:")
+	if !isFile {
+		return &budget.FieldError{Field: "url", Message: "must name a new SQLite file, such as sqlite:demo.db"}
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s exists: the demo wants a file of its own, name another with --db or leave that out", path)
+	}
+	s, err := store.Open(ctx, p.db, nil)
+	if err != nil {
+		return err
+	}
+	d := &demo{program: p}
+	d.ledger = budget.NewLedger(s, &budget.Options{Now: func() time.Time { return d.now }}).By("demo")
+	return errors.Join(d.run(ctx), s.Close())
+}
+
+// A demo is one run of the demo. Its clock goes with the requests that it replays.
+type demo struct {
+	program *program
+	ledger  *budget.Ledger
+	now     time.Time
+
+	start     time.Time // the clock's first minute
+	budgets   []budget.Budget
+	perMinute budget.Budget
+	recorded  int64
+	took      time.Duration
+}
+
+func (d *demo) run(ctx context.Context) error {
+	events, err := dealt()
+	if err != nil {
+		return err
+	}
+	d.now = events[0].Time
+	d.start = d.now.Truncate(time.Minute)
+	if err := d.makeBudgets(ctx); err != nil {
+		return err
+	}
+	if err := d.replay(ctx, events); err != nil {
+		return err
+	}
+	return d.show(ctx)
+}
+
+func dealt() ([]usage.Event, error) {
+	var events []usage.Event
+	for e, err := range trace.Events() {
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+// limits are chosen so that every level is there in the end.
+var limits = map[string]int64{"acme": 45, "globex": 50, "initech": 13}
+
+func (d *demo) makeBudgets(ctx context.Context) error {
+	for _, tenant := range trace.Tenants() {
+		d.budgets = append(d.budgets, budget.Budget{
+			Name: tenant + ", monthly", Metric: usage.Dollars, Limit: decimal.NewFromInt(limits[tenant]),
+			Schedule: period.Monthly, Scope: budget.Scope{usage.Tenant: budget.Selector(tenant)},
+		})
+	}
+	d.budgets = append(d.budgets, budget.Budget{
+		Name: "Each user, daily", Metric: usage.Tokens, Limit: decimal.NewFromInt(10_000_000),
+		Schedule: period.Daily, Scope: budget.Scope{usage.User: budget.Each},
+	}, budget.Budget{
+		Name: "Key acme-batch, hourly", Metric: usage.Requests, Limit: decimal.NewFromInt(2000),
+		Schedule: period.Hourly, Scope: budget.Scope{usage.APIKey: "acme-batch"},
+	}, budget.Budget{
+		Name: "All tokens, per minute", Metric: usage.Tokens, Limit: decimal.NewFromInt(2_000_000),
+		Schedule: period.Every(1, period.Minute, d.now.Truncate(time.Hour)), Enforcement: budget.Observe,
+	})
+	for i, b := range d.budgets {
+		made, err := d.ledger.Create(ctx, b)
+		if err != nil {
+			return err
+		}
+		d.budgets[i] = made
+	}
+	d.perMinute = d.budgets[len(d.budgets)-1]
+	return nil
+}
+
+// replay records the events, a batch at a time, with the clock at the last event of the batch.
+func (d *demo) replay(ctx context.Context, events []usage.Event) error {
+	line := d.program.newProgress("replay", int64(len(events)))
+	defer line.end()
+	start := time.Now()
+	for batch := range slices.Chunk(events, 500) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		d.now = batch[len(batch)-1].Time
+		results, err := d.ledger.RecordBatch(ctx, batch)
+		if err != nil {
+			return err
+		}
+		for _, result := range results {
+			if result.Outcome != budget.Recorded {
+				return fmt.Errorf("request %s: %s: %w", result.ID, result.Outcome, result.Err)
+			}
+		}
+		d.recorded += int64(len(batch))
+		line.update(d.recorded, d.recorded)
+	}
+	d.took = time.Since(start)
+	return nil
+}
+
+// A report is what the demo shows in the end.
+type report struct {
+	Attribution string          `json:"attribution"`
+	Database    string          `json:"db"`
+	Recorded    int64           `json:"recorded"`
+	At          time.Time       `json:"at"`
+	Statuses    []budget.Status `json:"statuses"`
+	Alerts      []alertJSON     `json:"alerts"`
+	PerMinute   []exact         `json:"tokens_per_minute"`
+	Commands    []string        `json:"commands"`
+}
+
+func (d *demo) report(ctx context.Context) (report, error) {
+	r := report{Attribution: trace.Attribution(), Database: d.program.db, Recorded: d.recorded, At: d.now, Commands: d.commands()}
+	for _, b := range d.budgets {
+		for status, err := range budgetStatuses(ctx, d.ledger, b.ID, nil, d.now) {
+			if err != nil {
+				return r, err
+			}
+			r.Statuses = append(r.Statuses, status)
+		}
+	}
+	alerts, err := d.ledger.Alerts(ctx, budget.AlertQuery{})
+	if err != nil {
+		return r, err
+	}
+	slices.Reverse(alerts)
+	for _, a := range alerts {
+		written, err := newAlertJSON(a)
+		if err != nil {
+			return r, err
+		}
+		r.Alerts = append(r.Alerts, written)
+	}
+	r.PerMinute, err = d.minutes(ctx)
+	return r, err
+}
+
+// minutes returns what was used in each minute of the replay, from the counters of the budget per minute.
+func (d *demo) minutes(ctx context.Context) ([]exact, error) {
+	var used []exact
+	for minute := d.start; !minute.After(d.now); minute = minute.Add(time.Minute) {
+		status, err := d.ledger.StatusAt(ctx, d.perMinute.ID, nil, minute)
+		if err != nil {
+			return nil, err
+		}
+		used = append(used, exact(status.Used))
+	}
+	return used, nil
+}
+
+// commands returns what to go on with: commands that work in the folder in which the demo was run.
+func (d *demo) commands() []string {
+	self, db := invocation(), quoted(d.program.db)
+	day := usage.Day.Bounds(d.now, time.UTC)
+	return []string{
+		fmt.Sprintf("%s status --db %s --at %s", self, db, d.now.Format(time.RFC3339)),
+		fmt.Sprintf("%s top --db %s --by user --limit 3", self, db),
+		fmt.Sprintf("%s history %s --db %s --by hour --from %s --to %s", self, d.budgets[0].ID, db,
+			day.Start.Format(time.DateOnly), day.End.Format(time.DateOnly)),
+	}
+}
+
+// invocation returns how this program is called: by its path, or by go run, whose program is gone when it has ended.
+func invocation() string {
+	if executable, err := os.Executable(); err == nil && strings.Contains(executable, string(filepath.Separator)+"go-build") {
+		if _, err := os.Stat("examples/purser/main.go"); err == nil {
+			return "go run ./examples/purser"
+		}
+		return "go run github.com/purser-go/purser/examples/purser"
+	}
+	return quoted(os.Args[0])
+}
+
+// quoted returns a word as a shell takes it.
+func quoted(word string) string {
+	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/.:_-+=@%,") == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+func (d *demo) show(ctx context.Context) error {
+	r, err := d.report(ctx)
+	if err != nil {
+		return err
+	}
+	p := d.program
+	if p.json {
+		return p.show(r, nil)
+	}
+	print := func(format string, args ...any) { fmt.Fprintf(p.stdout, format+"\n", args...) }
+	rate := int64(float64(d.recorded) / d.took.Seconds())
+	print("%s\n%s\n", r.Attribution, trace.Rule)
+	print("%s requests were recorded and counted in %.1f s, %s per second, into\n%s\n", whole(d.recorded), d.took.Seconds(), whole(rate), p.db)
+	print("How the budgets stand at the last request, %s UTC\n", when(r.At))
+	if err := p.showStatuses(list(r.Statuses, nil)); err != nil {
+		return err
+	}
+	print("\nWhich levels were reached on the way\n")
+	if err := p.showAlertList(list(r.Alerts, nil)); err != nil {
+		return err
+	}
+	print("\nTokens per minute, from the counters of the budget %q\n\n%s", d.perMinute.Name, d.plot(r.PerMinute))
+	print("\nGo on with\n\n  %s", strings.Join(r.Commands, "\n  "))
+	return nil
+}
+
+func (d *demo) plot(perMinute []exact) string {
+	points := make([]float64, len(perMinute))
+	for i, n := range perMinute {
+		points[i] = decimal.Decimal(n).InexactFloat64()
+	}
+	last := d.start.Add(time.Duration(len(points)-1) * time.Minute)
+	return asciigraph.Plot(points,
+		asciigraph.Height(10),
+		asciigraph.LowerBound(0),
+		asciigraph.YAxisValueFormatter(func(n float64) string { return fmt.Sprintf("%.1f M", n/1e6) }),
+		asciigraph.XAxisRange(float64(d.start.Unix()), float64(last.Unix())),
+		asciigraph.XAxisTickCount(5),
+		asciigraph.XAxisValueFormatter(func(s float64) string { return time.Unix(int64(s), 0).UTC().Format("15:04") }),
+	)
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/spf13/pflag"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/examples/internal/intake"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/usage"
+)
+
+// A value is a flag that is read by a function.
+type value[T any] struct {
+	to    *T
+	kind  string // what the help calls it
+	parse func(string) (T, error)
+	show  func(T) string
+}
+
+func (v value[T]) Set(text string) error {
+	parsed, err := v.parse(text)
+	if err == nil {
+		*v.to = parsed
+	}
+	return err
+}
+
+func (v value[T]) String() string {
+	if v.to == nil || v.show == nil {
+		return ""
+	}
+	return v.show(*v.to)
+}
+
+func (v value[T]) Type() string { return v.kind }
+
+func number(to *decimal.Decimal) pflag.Value {
+	return value[decimal.Decimal]{to: to, kind: "number", parse: usage.ParseDecimal}
+}
+
+func count(to *int64) pflag.Value {
+	return value[int64]{to: to, kind: "n", parse: func(text string) (int64, error) {
+		d, err := usage.ParseDecimal(text)
+		if err != nil {
+			return 0, err
+		}
+		return usage.Units(d, 0)
+	}}
+}
+
+// An instant is a time that was named by a text: exactly, or by a date, which is its midnight in a zone yet to be known.
+type instant struct {
+	time time.Time
+	date bool
+}
+
+func (i instant) in(zone *time.Location) time.Time {
+	if !i.date || zone == nil {
+		return i.time
+	}
+	year, month, day := i.time.Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, zone)
+}
+
+func instantFlag(to *instant) pflag.Value {
+	return value[instant]{to: to, kind: "time", parse: parseInstant}
+}
+
+func parseInstant(text string) (instant, error) {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return instant{t, true}, nil
+	}
+	t, err := intake.ParseTime(text)
+	if err != nil {
+		return instant{}, errors.New("must be a time such as 2026-03-01T09:30:00Z or a date such as 2026-03-01")
+	}
+	return instant{time: t}, nil
+}
+
+// optionalInstant is instantFlag where an empty text means none.
+func optionalInstant(to *time.Time) pflag.Value {
+	return value[time.Time]{to: to, kind: "time", parse: func(text string) (time.Time, error) {
+		if text == "" {
+			return time.Time{}, nil
+		}
+		i, err := parseInstant(text)
+		return i.time, err
+	}}
+}
+
+func zoneFlag(to **time.Location) pflag.Value {
+	return value[*time.Location]{to: to, kind: "zone", parse: func(text string) (*time.Location, error) {
+		schedule, err := period.Daily.InZone(text)
+		return schedule.Location(), flagError(err)
+	}}
+}
+
+// flagError returns what is wrong without the name of the field: the flag is named already.
+func flagError(err error) error {
+	if findings := budget.FieldErrors(err); len(findings) > 0 {
+		return errors.New(findings[0].Message)
+	}
+	return err
+}
+
+// pairs is a flag NAME=VALUE that may be repeated.
+type pairs struct {
+	read    func(name, value string) error
+	show    string
+	mayNone bool // an empty text means no pairs at all
+}
+
+func (p *pairs) Set(text string) error {
+	if text == "" && p.mayNone {
+		return nil
+	}
+	name, value, found := strings.Cut(text, "=")
+	if !found || name == "" {
+		return fmt.Errorf("must be %s", p.show)
+	}
+	return p.read(name, value)
+}
+
+func (p *pairs) String() string { return "" }
+
+func (p *pairs) Type() string { return p.show }
+
+// into returns a flag that adds pairs to a map and refuses a name that is there twice.
+func into[M ~map[K]V, K, V ~string](to *M, show string) *pairs {
+	return &pairs{show: show, read: func(name, value string) error {
+		if *to == nil {
+			*to = make(M)
+		}
+		if _, twice := (*to)[K(name)]; twice {
+			return fmt.Errorf("names %s twice", name)
+		}
+		if value == "" {
+			return fmt.Errorf("must be %s, nothing follows the =", show)
+		}
+		(*to)[K(name)] = V(value)
+		return nil
+	}}
+}
+
+// each is how the command line writes [budget.Each].
+const each = "@each"
+
+func scopeText(scope budget.Scope) string {
+	parts := make([]string, 0, len(scope))
+	for _, d := range slices.Sorted(maps.Keys(scope)) {
+		selector := string(scope[d])
+		if scope[d] == budget.Each {
+			selector = each
+		}
+		parts = append(parts, string(d)+"="+selector)
+	}
+	return strings.Join(parts, " ")
+}
+
+func valueText(v budget.Value) string {
+	parts := make([]string, 0, len(v))
+	for _, d := range slices.Sorted(maps.Keys(v)) {
+		parts = append(parts, string(d)+"="+v[d])
+	}
+	return strings.Join(parts, " ")
+}

@@ -1,0 +1,21 @@
+// Command purser records usage, counts it against budgets and shows who spends what. It is the library on a command line:
+// each command is one call of a [budget.Ledger].
+//
+//	go run ./examples/purser demo
+//
+// shows it at work. It exits with 0 if all is well, 1 if something failed, a row was bad or a difference was found, and 2 if
+// it was used wrongly.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(newProgram().run(ctx, os.Args[1:]))
+}

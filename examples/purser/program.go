@@ -1,0 +1,218 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/store"
+)
+
+// The exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// A program is one run of the command line.
+type program struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	colour bool // on stdout
+	live   bool // stderr is a terminal, on which a line can be written over
+
+	// flags of every command
+	db    string
+	json  bool
+	actor string
+
+	command *cobra.Command // that runs; nil until the command line was understood
+}
+
+func newProgram() *program {
+	return &program{
+		stdin:  os.Stdin,
+		stdout: os.Stdout,
+		stderr: os.Stderr,
+		colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		live:   term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
+	}
+}
+
+const (
+	databaseIn = "PURSER_DB" // the environment variable that names the database unless a flag does
+	defaultDB  = "sqlite:purser.db"
+)
+
+func (p *program) run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	for _, line := range strings.Split(p.message(ctx, err), "\n") {
+		fmt.Fprintln(p.stderr, "purser: "+line)
+	}
+	if p.command != nil && !errors.Is(err, budget.ErrInvalid) {
+		return exitFailed
+	}
+	return exitUsage
+}
+
+// message says what went wrong in terms of the command line: with a flag's name for a field's.
+func (p *program) message(ctx context.Context, err error) string {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return "interrupted"
+	}
+	findings := budget.FieldErrors(err)
+	if p.command == nil || len(findings) == 0 {
+		return err.Error()
+	}
+	lines := make([]string, len(findings))
+	for i, finding := range findings {
+		lines[i] = flagOf(p.command.Flags(), finding.Field) + ": " + finding.Message
+	}
+	return strings.Join(lines, "\n")
+}
+
+// flagNames has the flags for fields that are named otherwise, without what follows a point in a field's name.
+var flagNames = map[string]string{
+	"url":                 "db",
+	"time_zone":           "zone",
+	"week_start":          "period",
+	"start_day":           "period",
+	"start_month":         "period",
+	"every":               "period",
+	"unit":                "period",
+	"anchor":              "period",
+	"thresholds.warning":  "warning",
+	"thresholds.critical": "critical",
+	"thresholds.extra":    "threshold",
+	"allowed_resources":   "allow-resource",
+	"labels":              "label",
+	"columns":             "map",
+	"bucket":              "by",
+	"span":                "from",
+	"time":                "at",
+	"tenant":              "tenant",
+}
+
+// flagOf returns the flag that sets a field, as it is written, or the field if there is none.
+func flagOf(flags *pflag.FlagSet, field string) string {
+	first, _, _ := strings.Cut(field, ".")
+	for _, name := range []string{flagNames[field], flagNames[first], strings.ReplaceAll(first, "_", "-")} {
+		if name != "" && flags.Lookup(name) != nil {
+			return "--" + name
+		}
+	}
+	return field
+}
+
+func (p *program) root() *cobra.Command {
+	root := p.group("purser", "Record usage and keep it within budgets", `
+  purser demo
+  purser import usage.csv.gz
+  purser budget create --name Acme --metric dollars --limit 500 --scope tenant=acme
+  purser status`)
+	root.Long = "Purser records what a service uses of language models or any metered API, counts it against budgets\n" +
+		"per calendar period, and shows who spends what. It exits with 0 if all is well, 1 if something failed, a row\n" +
+		"was bad or a difference was found, and 2 if it was used wrongly."
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	flags := root.PersistentFlags()
+	flags.SortFlags = false
+	// Not a default value of the flag: help would show it, and with it a password.
+	flags.StringVar(&p.db, "db", "", "`URL` of the database, sqlite:FILE or postgres://… (default $"+databaseIn+", else "+defaultDB+")")
+	flags.BoolVar(&p.json, "json", false, "print data as JSON")
+	flags.StringVar(&p.actor, "actor", os.Getenv("USER"), "`name` under which changes are audited")
+	root.AddCommand(
+		p.demo(), p.importFiles(), p.budgets(), p.status(), p.history(), p.top(), p.alerts(),
+		p.adjust(), p.correct(), p.audit(), p.verify(), p.migrate(),
+	)
+	return root
+}
+
+// group returns a command that only has others.
+func (p *program) group(use, short, example string) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Example: strings.TrimPrefix(example, "\n")}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			c.SetOut(p.stderr)
+			return errors.Join(c.Help(), fmt.Errorf("%s needs a command", c.CommandPath()))
+		}
+		return fmt.Errorf("%s has no command %q; %s --help lists those that there are", c.CommandPath(), args[0], c.CommandPath())
+	}
+	c.Args = cobra.ArbitraryArgs
+	return c
+}
+
+// An action is what a command does with a ledger.
+type action func(ctx context.Context, l *budget.Ledger, args []string) error
+
+// reads returns what runs a command that takes the database as it is.
+func (p *program) reads(do action) func(*cobra.Command, []string) error {
+	return p.withLedger(&store.Options{NoMigrate: true}, do)
+}
+
+// makes returns what runs a command that makes the database, or brings its tables up to date, if it must.
+func (p *program) makes(do action) func(*cobra.Command, []string) error {
+	return p.withLedger(nil, do)
+}
+
+func (p *program) withLedger(o *store.Options, do action) func(*cobra.Command, []string) error {
+	return func(c *cobra.Command, args []string) error {
+		p.command = c
+		p.db = cmp.Or(p.db, os.Getenv(databaseIn), defaultDB)
+		if err := p.exists(o); err != nil {
+			return err
+		}
+		s, err := store.Open(c.Context(), p.db, o)
+		if err != nil {
+			return err
+		}
+		ledger := budget.NewLedger(s, nil).By(p.actor)
+		return errors.Join(do(c.Context(), ledger, args), s.Close())
+	}
+}
+
+// exists reports a SQLite file that a command would have to make although it is only to take what is there.
+func (p *program) exists(o *store.Options) error {
+	path, isFile := strings.CutPrefix(p.db, "sqlite:")
+	if !isFile || path == "" || o == nil || !o.NoMigrate {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no database %s: import and budget create make one, --db names another", path)
+	}
+	return nil
+}
+
+// arguments requires at least and at most so many arguments; most < 0 is any number.
+func arguments(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return fmt.Errorf("%s needs %s", c.CommandPath(), what)
+		case most >= 0 && len(args) > most:
+			return fmt.Errorf("%s takes no argument %q", c.CommandPath(), args[most])
+		case slices.Contains(args, ""):
+			return fmt.Errorf("%s: an argument is empty", c.CommandPath())
+		}
+		return nil
+	}
+}
