@@ -23,8 +23,9 @@ const writers = 8
 // Eight writers record, late events and corrections among them, while budgets are made, re-scoped, changed in metric,
 // schedule and rate, and deleted. At the end every counter is what the events that were sent say.
 func TestDefinitionChangesMissNothingAndDoubleNothingWhileOthersRecord(t *testing.T) {
-	eachStore(t, func(t *testing.T, open func(testing.TB) budget.Store) {
-		r := newRace(t, open(t))
+	eachStore(t, func(t *testing.T, k kind) {
+		r := newRace(t, k.open(t))
+		r.changes = soak.Count(t, "changes of definitions, 100 commits apart", 8*k.effort, 200*k.effort)
 		var done sync.WaitGroup
 		for i := range writers {
 			done.Go(func() { r.write(i) })
@@ -45,6 +46,7 @@ type race struct {
 	ctx     context.Context
 	ledger  *budget.Ledger
 	start   time.Time
+	changes int
 	stop    atomic.Bool
 
 	committing sync.Mutex
@@ -152,7 +154,7 @@ func (r *race) correct(random *rand.Rand, e *modelEvent) {
 // change changes definitions, one after the other, each while many transactions commit.
 func (r *race) change() {
 	random := rand.New(rand.NewPCG(2, 2))
-	for range soak.Count(r.t, "changes of definitions, 100 commits apart", 25, 500) {
+	for range r.changes {
 		if r.t.Failed() {
 			return
 		}

@@ -19,20 +19,15 @@ import (
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/soak"
 	"github.com/purser-go/purser/period"
-	"github.com/purser-go/purser/store/memstore"
 	"github.com/purser-go/purser/usage"
 )
 
 // Random operations, and after them every figure against the model that computes it from what was sent.
 func TestFiguresEqualTheSumOfTheEventsAfterRandomOperations(t *testing.T) {
-	eachStore(t, func(t *testing.T, open func(testing.TB) budget.Store) {
-		usual, stated := 6, 200
-		if _, inMemory := open(t).(*memstore.Store); inMemory { // where a step takes a thousandth of the time
-			usual, stated = 150, 20_000
-		}
-		checks(t, soak.Count(t, "sequences of random operations", usual, stated))
+	eachStore(t, func(t *testing.T, k kind) {
+		checks(t, soak.Count(t, "sequences of random operations", 5*k.effort, 500*k.effort))
 		rapid.Check(t, func(rt *rapid.T) {
-			newMachine(rt, open(t)).run(rt)
+			newMachine(rt, k.open(t)).run(rt)
 		})
 	})
 }

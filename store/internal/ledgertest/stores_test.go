@@ -13,22 +13,28 @@ import (
 // reportingZone is one whose days and months are not those of UTC, by a part of an hour.
 const reportingZone = "Asia/Kathmandu"
 
-// eachStore runs a test on every kind of store. open makes an empty one.
-func eachStore(t *testing.T, test func(t *testing.T, open func(testing.TB) budget.Store)) {
-	for name, open := range stores() {
-		t.Run(name, func(t *testing.T) { test(t, open) })
-	}
+// A kind is a kind of store, and how much of a heavy test it gets: the decisions that are tried are the same everywhere,
+// the time that a step takes is not.
+type kind struct {
+	name   string
+	open   func(testing.TB) budget.Store // an empty one
+	effort int                           // 1 is that of the slowest: SQLite in Go under the race detector
 }
 
-func stores() map[string]func(testing.TB) budget.Store {
-	return map[string]func(testing.TB) budget.Store{
-		"memstore": func(testing.TB) budget.Store {
-			return memstore.New(&memstore.Options{ReportingZone: reportingZone})
-		},
-		"sqlite": func(t testing.TB) budget.Store {
-			return opened(t, "sqlite:"+filepath.Join(t.TempDir(), "purser.db"))
-		},
-		"postgres": func(t testing.TB) budget.Store { return opened(t, pgtest.URL(t)) },
+var kinds = []kind{
+	{"memstore", func(testing.TB) budget.Store {
+		return memstore.New(&memstore.Options{ReportingZone: reportingZone})
+	}, 25},
+	{"sqlite", func(t testing.TB) budget.Store {
+		return opened(t, "sqlite:"+filepath.Join(t.TempDir(), "purser.db"))
+	}, 1},
+	{"postgres", func(t testing.TB) budget.Store { return opened(t, pgtest.URL(t)) }, 3},
+}
+
+// eachStore runs a test on every kind of store.
+func eachStore(t *testing.T, test func(*testing.T, kind)) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) { test(t, k) })
 	}
 }
 
