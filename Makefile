@@ -39,7 +39,11 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME) $(ALL)
 
 .PHONY: bench
-bench: tools postgres ## all benchmarks (ONLY=expression)
+bench: tools postgres ## what the work costs, against other ways to do it; writes docs/benchmarks.md (ONLY=expression, then it does not)
+	go run ./examples/internal/bench $(if $(ONLY),--only '$(ONLY)')
+
+.PHONY: microbench
+microbench: tools postgres ## Go's own benchmarks (ONLY=expression)
 	bin/withpostgres go test -run '^$$' -bench '$(or $(ONLY),.)' -benchmem -timeout 2h $(ALL)
 
 .PHONY: lint

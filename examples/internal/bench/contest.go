@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/pprof"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A side is one way to do the work of a contest.
+type side struct {
+	name    string
+	tenants int // that its events are dealt to
+
+	// work does one operation and returns how many units that was. Many callers do it at once, each with a dealer.
+	work func(context.Context, *dealer) (units int, err error)
+
+	place      *place // whose tables every turn begins with anew and is audited by; nil: work only reads
+	allEffects bool   // work counts what it stores; else it only stores events
+}
+
+// A contest is between Purser and its references.
+type contest struct {
+	table   string
+	work    string
+	callers int
+	floor   map[string]float64 // by reference
+}
+
+// contest lets the sides, of which Purser's is the first, take turns, and reports it against each of the others.
+func (l *lab) contest(ctx context.Context, c contest, sides []side) error {
+	turns := make([][]turn, len(sides))
+	for n := range l.repeats + 1 {
+		for i, s := range sides {
+			l.progress.say("%s, %d callers: turn %d of %d, %s", c.work, c.callers, n, l.repeats, s.name)
+			got, err := l.turn(ctx, c.callers, s, n == 0)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			if n > 0 {
+				turns[i] = append(turns[i], got)
+			}
+		}
+	}
+	for i, reference := range sides[1:] {
+		l.report.add(c, reference.name, turns[0], turns[i+1])
+	}
+	return nil
+}
+
+// A turn is what a side did in the time it had.
+type turn struct {
+	rate     float64 // units per second
+	p50, p99 time.Duration
+}
+
+// turn gives a side its turn. One that only warms up is shorter.
+func (l *lab) turn(ctx context.Context, callers int, s side, warmUp bool) (turn, error) {
+	if s.place != nil {
+		if err := s.place.begin(ctx); err != nil {
+			return turn{}, err
+		}
+	}
+	length := l.duration
+	if warmUp {
+		length /= 3
+	}
+	runtime.GC() // of what the one before left
+	done, err := s.race(ctx, callers, length)
+	if err != nil {
+		return turn{}, err
+	}
+	if s.place != nil {
+		if err := s.place.audit(ctx, done.units, s.allEffects); err != nil {
+			return turn{}, err
+		}
+	}
+	return done.turn(), nil
+}
+
+// done is what callers did.
+type done struct {
+	units int
+	took  []time.Duration // each operation
+	all   time.Duration   // from the start until the last one returned
+}
+
+func (d *done) turn() turn {
+	slices.Sort(d.took)
+	return turn{rate: float64(d.units) / d.all.Seconds(), p50: percentile(d.took, 50), p99: percentile(d.took, 99)}
+}
+
+// race lets callers work, each one operation after the other, until the time is up and the last one has returned.
+func (s side) race(ctx context.Context, callers int, length time.Duration) (done, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	results := make([]done, callers)
+	start := time.Now()
+	var all sync.WaitGroup
+	for caller := range callers {
+		all.Go(func() {
+			pprof.Do(ctx, pprof.Labels("side", s.name), func(ctx context.Context) {
+				if err := s.loop(ctx, newDealer(caller, s.tenants), start.Add(length), &results[caller]); err != nil {
+					cancel(err)
+				}
+			})
+		})
+	}
+	all.Wait()
+	total := done{all: time.Since(start)}
+	for _, r := range results {
+		total.units += r.units
+		total.took = append(total.took, r.took...)
+	}
+	return total, context.Cause(ctx)
+}
+
+func (s side) loop(ctx context.Context, d *dealer, end time.Time, r *done) error {
+	for before := time.Now(); before.Before(end) && ctx.Err() == nil; {
+		units, err := s.work(ctx, d)
+		if err != nil {
+			return err
+		}
+		after := time.Now()
+		r.units += units
+		r.took = append(r.took, after.Sub(before))
+		before = after
+	}
+	return nil
+}
+
+// percentile returns the value that so many percent are not above. The values are ascending.
+func percentile(values []time.Duration, percent int) time.Duration {
+	if len(values) == 0 {
+		return 0
+	}
+	return values[(len(values)*percent+99)/100-1]
+}
