@@ -1,0 +1,230 @@
+package ledgertest
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/pgtest"
+	"github.com/purser-go/purser/internal/soak"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/store"
+	"github.com/purser-go/purser/usage"
+)
+
+const processes = 4
+
+// worker is the environment variable that makes the test's program one of its processes: it holds what to do, as JSON.
+const worker = "PURSER_TEST_WORKER"
+
+func TestMain(m *testing.M) {
+	if task := os.Getenv(worker); task != "" {
+		if err := work(task); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// A task is what one process does.
+type task struct {
+	URL     string
+	Process int
+	Seconds int
+	Budgets []string
+}
+
+// Four processes record what in part are the same events, correct, adjust and change budgets that all of them share, in
+// orders of their own. No caller meets a deadlock or a busy database, and every event counts once.
+func TestProcessesThatShareBudgetsMeetNoDeadlockAndCountEveryEventOnce(t *testing.T) {
+	for name, url := range map[string]func(testing.TB) string{
+		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "purser.db") },
+		"postgres": func(t testing.TB) string { return pgtest.URL(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			shared := task{URL: url(t), Seconds: soak.Count(t, "seconds of four processes", 5, 600)}
+			ledger := budget.NewLedger(opened(t, shared.URL), nil)
+			for _, scope := range []budget.Scope{{}, {"tenant": budget.Each}, {"user": budget.Each}, {"tenant": "t1"}} {
+				b, err := ledger.Create(t.Context(), budget.Budget{
+					Name: "shared", Metric: usage.Dollars, Limit: decimal.NewFromInt(1000), Scope: scope, Schedule: period.Daily,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				shared.Budgets = append(shared.Budgets, b.ID)
+			}
+			sent := runProcesses(t, shared)
+			if stored := storedEvents(t, shared.URL); stored != len(sent) {
+				t.Errorf("%d events are stored, %d different ones were acknowledged", stored, len(sent))
+			}
+			found, err := ledger.Verify(t.Context(), nil)
+			if err != nil || len(found.Differences) > 0 {
+				t.Errorf("verify: %v, %d differences: %+v", err, len(found.Differences), found.Differences[:min(3, len(found.Differences))])
+			}
+			t.Logf("%d events in %d processes", len(sent), processes)
+		})
+	}
+}
+
+// runProcesses runs the processes and returns the keys of all events that they were told were stored.
+func runProcesses(t *testing.T, shared task) map[string]bool {
+	t.Helper()
+	sent := make(map[string]bool)
+	var mu sync.Mutex
+	var done sync.WaitGroup
+	for i := range processes {
+		mine := shared
+		mine.Process = i
+		text, err := json.Marshal(mine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done.Go(func() {
+			cmd := exec.CommandContext(t.Context(), os.Args[0])
+			cmd.Env = append(os.Environ(), worker+"="+string(text))
+			var errs strings.Builder
+			cmd.Stderr = &errs
+			out, err := cmd.Output()
+			if err != nil {
+				t.Errorf("process %d: %v: %s", i, err, errs.String())
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for key := range strings.Lines(string(out)) {
+				sent[key] = true
+			}
+		})
+	}
+	done.Wait()
+	return sent
+}
+
+func storedEvents(t *testing.T, url string) (n int) {
+	t.Helper()
+	driver, source := "pgx", url
+	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
+		driver, source = "sqlite", path
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow("SELECT count(*) FROM purser_events").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// work is what one process does: four goroutines record until its time is up. It prints the keys of the events that it
+// was told were stored, and fails at the first error that a caller meets.
+func work(text string) error {
+	var mine task
+	if err := json.Unmarshal([]byte(text), &mine); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	s, err := store.Open(ctx, mine.URL, nil)
+	if err != nil {
+		return err
+	}
+	ledger := budget.NewLedger(s, nil)
+	until := time.Now().Add(time.Duration(mine.Seconds) * time.Second)
+	var output sync.Mutex
+	errs := make(chan error, 4)
+	for g := range cap(errs) {
+		p := &process{task: mine, ledger: ledger, random: rand.New(rand.NewPCG(uint64(mine.Process), uint64(g))), name: fmt.Sprintf("p%d-%d", mine.Process, g)}
+		go func() { errs <- p.run(ctx, until, &output) }()
+	}
+	var failed error
+	for range cap(errs) {
+		failed = errors.Join(failed, <-errs)
+	}
+	return errors.Join(failed, s.Close())
+}
+
+type process struct {
+	task
+	ledger *budget.Ledger
+	random *rand.Rand
+	name   string
+	serial int
+}
+
+func (p *process) run(ctx context.Context, until time.Time, output *sync.Mutex) error {
+	var keys strings.Builder
+	for time.Now().Before(until) {
+		if err := p.step(ctx, &keys); err != nil {
+			return err
+		}
+	}
+	output.Lock()
+	defer output.Unlock()
+	_, err := io.WriteString(os.Stdout, keys.String())
+	return err
+}
+
+func (p *process) step(ctx context.Context, keys *strings.Builder) error {
+	batch := make([]usage.Event, 1+p.random.IntN(8))
+	for i := range batch {
+		batch[i] = p.event()
+	}
+	results, err := p.ledger.RecordBatch(ctx, batch)
+	if err != nil {
+		return err
+	}
+	for i, r := range results {
+		if r.Outcome != budget.Recorded && r.Outcome != budget.Duplicate {
+			return fmt.Errorf("event %s: %s: %w", r.ID, r.Outcome, r.Err)
+		}
+		fmt.Fprintln(keys, batch[i].Tenant, r.ID)
+	}
+	switch id := p.Budgets[p.random.IntN(len(p.Budgets))]; p.random.IntN(20) {
+	case 0:
+		_, err = p.ledger.Update(ctx, id, func(b *budget.Budget) error {
+			b.Limit = b.Limit.Add(decimal.NewFromInt(1))
+			return nil
+		})
+	case 1, 2:
+		c := usage.Correction{ID: p.next(), Tenant: batch[0].Tenant, Event: batch[0].ID, Reason: "test"}
+		_, err = p.ledger.Correct(ctx, c)
+		fmt.Fprintln(keys, c.Tenant, c.ID)
+	case 3:
+		_, err = p.ledger.Adjust(ctx, budget.Adjustment{ID: p.next(), Budget: p.Budgets[0], Amount: decimal.New(1, -2), Reason: "test"})
+	}
+	return err
+}
+
+func (p *process) next() string {
+	p.serial++
+	return fmt.Sprintf("%s-%d", p.name, p.serial)
+}
+
+// event is one of its own, or one of a few thousand that all processes send, in orders of their own.
+func (p *process) event() usage.Event {
+	e := usage.Event{ID: p.next()}
+	who := p.random.IntN(5000)
+	if p.random.IntN(3) == 0 {
+		e.ID = fmt.Sprintf("shared-%d", who)
+	}
+	e.Tenant, e.User = fmt.Sprintf("t%d", who%3), fmt.Sprintf("u%d", who%7)
+	e.InputTokens, e.Cost = int64(who), new(decimal.New(int64(who), -6))
+	return e
+}
