@@ -1,2 +1,26 @@
-// Package purser keeps a service's metered spending inside its budgets.
+// Package purser is the root of a library that keeps a service's metered spending inside its budgets. It has no code of its
+// own; import the packages below it.
+//
+//	s, err := store.Open(ctx, "sqlite:budgets.db", nil) // or postgres://…
+//	ledger := budget.NewLedger(s, nil)
+//
+//	b, err := ledger.Create(ctx, budget.Budget{
+//		Name: "Acme, monthly", Metric: usage.Dollars, Limit: decimal.RequireFromString("500"),
+//		Schedule: period.Monthly.In(berlin), Scope: budget.Scope{"tenant": "acme"},
+//	})
+//
+//	_, err = ledger.Record(ctx, usage.Event{
+//		ID:      usage.NewID(),
+//		Subject: usage.Subject{Tenant: "acme", User: "ada", Resource: "some-model"},
+//		Amounts: usage.Amounts{InputTokens: 812, OutputTokens: 164, Cost: new(decimal.RequireFromString("4.52"))},
+//	})
+//
+//	status, err := ledger.Status(ctx, b.ID, nil)
+//
+// Where to start:
+//   - budget: what a budget counts, and the Ledger that records usage and says how budgets stand
+//   - usage: events, amounts and metrics
+//   - period: schedules, and the periods that instants fall in
+//   - alert: levels, thresholds and when they are crossed
+//   - store: SQLite, Postgres, or memory for tests
 package purser
