@@ -5,64 +5,70 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/purser-go/purser/store/internal/bunstore"
 )
 
-// literals returns n rows as one array literal per column, which every driver can send, as it is text.
-func literals(columns, n int, row func(i int) []any) []any {
-	arrays := make([]strings.Builder, columns)
-	for i := range n {
-		for column, value := range row(i) {
-			b := &arrays[column]
-			b.WriteByte(separator(i))
-			writeElement(b, value)
+// arrays returns rows as one array literal per column. A literal is text, which every driver can send.
+func arrays[R any](columns []bunstore.Column[R], rows []R) []any {
+	args := make([]any, len(columns))
+	var b []byte // for all columns, so that it grows once
+	for i := range columns {
+		b = append(b[:0], '{')
+		for row := range rows {
+			if row > 0 {
+				b = append(b, ',')
+			}
+			b = appendElement(b, &columns[i], &rows[row])
 		}
-	}
-	args := make([]any, columns)
-	for column := range arrays {
-		if n == 0 {
-			arrays[column].WriteByte('{')
-		}
-		arrays[column].WriteByte('}')
-		args[column] = arrays[column].String()
+		args[i] = string(append(b, '}'))
 	}
 	return args
 }
 
-func separator(i int) byte {
-	if i == 0 {
-		return '{'
-	}
-	return ','
-}
-
-func writeElement(b *strings.Builder, value any) {
-	switch v := value.(type) {
-	case int64:
-		var digits [20]byte
-		b.Write(strconv.AppendInt(digits[:0], v, 10))
-	case string:
-		writeQuoted(b, v)
-	case []byte:
-		b.WriteString(`"\\x`)
-		b.WriteString(hex.EncodeToString(v))
-		b.WriteByte('"')
+func appendElement[R any](b []byte, column *bunstore.Column[R], row *R) []byte {
+	switch column.Type {
+	case bunstore.Text:
+		return appendQuoted(b, column.Text(row))
+	case bunstore.Integer:
+		return strconv.AppendInt(b, column.Integer(row), 10)
 	default:
-		panic(fmt.Sprintf("pgstore: a %T in an array", value))
+		b = append(b, `"\\x`...)
+		return append(hex.AppendEncode(b, column.Bytes(row)), '"')
 	}
 }
 
-func writeQuoted(b *strings.Builder, s string) {
-	b.WriteByte('"')
+func appendQuoted(b []byte, s string) []byte {
+	b = append(b, '"')
 	for {
 		i := strings.IndexAny(s, `"\`)
 		if i < 0 {
-			break
+			return append(append(b, s...), '"')
 		}
-		b.WriteString(s[:i])
-		b.WriteByte('\\')
-		b.WriteByte(s[i])
+		b = append(append(b, s[:i]...), '\\', s[i])
 		s = s[i+1:]
 	}
-	b.WriteString(s)
-	b.WriteByte('"')
+}
+
+// lists is arrays for rows of texts and integers.
+func lists(columns int, rows [][]any) []any {
+	args := make([]any, columns)
+	for i := range columns {
+		b := []byte{'{'}
+		for row := range rows {
+			if row > 0 {
+				b = append(b, ',')
+			}
+			switch value := rows[row][i].(type) {
+			case string:
+				b = appendQuoted(b, value)
+			case int64:
+				b = strconv.AppendInt(b, value, 10)
+			default:
+				panic(fmt.Sprintf("pgstore: a %T in a list", value))
+			}
+		}
+		args[i] = string(append(b, '}'))
+	}
+	return args
 }

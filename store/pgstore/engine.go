@@ -45,47 +45,42 @@ func newEngine(schema string) *engine {
 		bunstore.WriteShared:    readWrite + "; " + e.fence[budget.Shared],
 		bunstore.WriteExclusive: readWrite + notForLong + e.fence[budget.Exclusive],
 	}
-	e.insertEvents = e.insertEventsText()
-	e.addCounters = "WITH added AS (" + e.addText("purser_counters", bunstore.CounterColumns, 3, 0, counterOrder) + " RETURNING " +
-		bunstore.Names(bunstore.CounterColumns) + ") SELECT " + bunstore.Names(bunstore.CounterColumns) + " FROM added"
-	e.addBoth = "WITH added AS (" + e.addText("purser_counters", bunstore.CounterColumns, 3, 0, counterOrder) + " RETURNING " +
-		bunstore.Names(bunstore.CounterColumns) + "), summed AS (" +
-		e.addText("purser_usage", bunstore.UsageColumns, 6, len(bunstore.CounterColumns), usageOrder) + ") SELECT " +
-		bunstore.Names(bunstore.CounterColumns) + " FROM added"
-	return e
-}
-
-const (
-	counterOrder = `budget COLLATE "C", scope_value COLLATE "C", period_start`
-	usageOrder   = `grain, bucket, tenant COLLATE "C", user_id COLLATE "C", api_key COLLATE "C", resource COLLATE "C"`
-)
-
-func (e *engine) insertEventsText() string {
-	names := bunstore.Names(bunstore.EventColumns)
-	return "WITH inserted AS (INSERT INTO " + e.Table("purser_events") + " (" + names + ") SELECT " + names +
-		" FROM " + given(bunstore.EventColumns, 0) + ` ORDER BY tenant COLLATE "C", id COLLATE "C"` +
+	counters := insertText(e, "purser_counters", bunstore.CounterColumns, 0, counterOrder) +
+		addingText(bunstore.CounterColumns, bunstore.CounterKeyColumns)
+	names := bunstore.Names(bunstore.CounterColumns)
+	sums := insertText(e, "purser_usage", bunstore.UsageColumns, len(bunstore.CounterColumns), usageOrder) +
+		addingText(bunstore.UsageColumns, bunstore.UsageKeyColumns)
+	e.addCounters = "WITH added AS (" + counters + " RETURNING " + names + ") SELECT " + names + " FROM added"
+	e.addBoth = "WITH added AS (" + counters + " RETURNING " + names + "), summed AS (" + sums + ") SELECT " + names + " FROM added"
+	e.insertEvents = "WITH inserted AS (" + insertText(e, "purser_events", bunstore.EventColumns, 0, eventOrder) +
 		" ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id)" +
 		" SELECT version, CASE WHEN (SELECT count(*) FROM inserted) < cardinality($1::text[])" +
 		" THEN (SELECT COALESCE(json_agg(json_build_array(tenant, id)), '[]')::text FROM inserted) END" +
 		" FROM " + e.Table("purser_catalog")
+	return e
 }
 
-// addText returns an INSERT that adds to the rows that stand. The first columns are the key; the arguments follow on so
-// many others.
-func (e *engine) addText(table string, columns []bunstore.Column, key, others int, order string) string {
-	names := bunstore.Names(columns)
-	return "INSERT INTO " + e.Table(table) + " AS t (" + names + ") SELECT " + names + " FROM " + given(columns, others) +
-		" ORDER BY " + order +
-		" ON CONFLICT (" + bunstore.Names(columns[:key]) + ") DO UPDATE SET " + bunstore.Sums(columns[key:])
-}
+// The orders of keys. The columns of what is given have the database's collation, those of the tables compare bytes.
+const (
+	eventOrder   = `tenant COLLATE "C", id COLLATE "C"`
+	counterOrder = `budget COLLATE "C", scope_value COLLATE "C", period_start`
+	usageOrder   = `grain, bucket, tenant COLLATE "C", user_id COLLATE "C", api_key COLLATE "C", resource COLLATE "C"`
+)
 
-// given returns the rows that are given as one array per column, whose arguments follow on so many others.
-func given(columns []bunstore.Column, others int) string {
-	arrays := make([]string, len(columns))
+// insertText returns an INSERT of rows that are given as one array per column. Its arguments follow on so many others.
+func insertText[R any](e *engine, table string, columns []bunstore.Column[R], others int, order string) string {
+	given := make([]string, len(columns))
 	for i, column := range columns {
-		arrays[i] = fmt.Sprintf("$%d::%s[]", others+i+1, column.Type)
+		given[i] = fmt.Sprintf("$%d::%s[]", others+i+1, column.Type)
 	}
-	return "unnest(" + strings.Join(arrays, ", ") + ") AS given (" + bunstore.Names(columns) + ")"
+	names := bunstore.Names(columns)
+	return "INSERT INTO " + e.Table(table) + " AS t (" + names + ") SELECT " + names +
+		" FROM unnest(" + strings.Join(given, ", ") + ") AS given (" + names + ") ORDER BY " + order
+}
+
+// addingText returns what makes an INSERT add to the rows that stand.
+func addingText[R any](columns []bunstore.Column[R], key int) string {
+	return " ON CONFLICT (" + bunstore.Names(columns[:key]) + ") DO UPDATE SET " + bunstore.Sums(columns[key:])
 }
 
 func (*engine) Bun() schema.Dialect { return pgdialect.New() }
@@ -108,13 +103,11 @@ func (e *engine) Fence(mode budget.FenceMode) string { return e.fence[mode] }
 func (*engine) ForUpdate() string { return "UPDATE" }
 
 func (*engine) List(types []bunstore.Type, rows [][]any) (string, []any) {
-	columns := make([]bunstore.Column, len(types))
-	arrays := make([]string, len(types))
+	given := make([]string, len(types))
 	for i, t := range types {
-		columns[i].Type = t
-		arrays[i] = "?::" + string(t) + "[]"
+		given[i] = "?::" + string(t) + "[]"
 	}
-	return "SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")", literals(len(columns), len(rows), func(i int) []any { return rows[i] })
+	return "SELECT * FROM unnest(" + strings.Join(given, ", ") + ")", lists(len(types), rows)
 }
 
 func (*engine) HasLabel() string { return "COALESCE(labels::json ->> ?, '') = ?" }
@@ -142,9 +135,8 @@ func (e *engine) SchemaExists() string {
 	return query + "nspname = '" + e.schema + "'"
 }
 
-func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []bunstore.Event) ([]budget.EventKey, int64, error) {
-	args := literals(len(bunstore.EventColumns), len(events), func(i int) []any { return events[i].Values() })
-	rows, err := q.QueryContext(ctx, e.insertEvents, args...)
+func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []budget.StoredEvent) ([]budget.EventKey, int64, error) {
+	rows, err := q.QueryContext(ctx, e.insertEvents, arrays(bunstore.EventColumns, events)...)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -164,7 +156,7 @@ func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []
 }
 
 // others returns the keys of the events that are not among the inserted ones, a JSON array of pairs.
-func others(events []bunstore.Event, inserted string) ([]budget.EventKey, error) {
+func others(events []budget.StoredEvent, inserted string) ([]budget.EventKey, error) {
 	var pairs [][2]string
 	if err := json.Unmarshal([]byte(inserted), &pairs); err != nil {
 		return nil, err
@@ -175,7 +167,7 @@ func others(events []bunstore.Event, inserted string) ([]budget.EventKey, error)
 	}
 	var taken []budget.EventKey
 	for _, event := range events {
-		if key := (budget.EventKey{Tenant: event.Tenant, ID: event.ID}); !stored[key] {
+		if key := event.Key(); !stored[key] {
 			taken = append(taken, key)
 		}
 	}
@@ -186,11 +178,9 @@ func (e *engine) Add(ctx context.Context, q bunstore.Querier, counters []budget.
 	if len(counters) == 0 && len(sums) == 0 {
 		return nil, nil
 	}
-	text := e.addCounters
-	args := literals(len(bunstore.CounterColumns), len(counters), func(i int) []any { return bunstore.CounterValues(&counters[i]) })
+	text, args := e.addCounters, arrays(bunstore.CounterColumns, counters)
 	if len(sums) > 0 {
-		text = e.addBoth
-		args = append(args, literals(len(bunstore.UsageColumns), len(sums), func(i int) []any { return bunstore.UsageValues(&sums[i]) })...)
+		text, args = e.addBoth, append(args, arrays(bunstore.UsageColumns, sums)...)
 	}
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {

@@ -16,23 +16,27 @@ import (
 // engine is what is particular to SQLite. It has one writer at a time, so that there is no fence to take and no row to
 // lock.
 type engine struct {
-	insertEvents inserts
-	addCounters  inserts
-	addUsage     inserts
+	insertEvents inserts[budget.StoredEvent]
+	addCounters  inserts[budget.Counter]
+	addUsage     inserts[budget.UsageAdd]
 }
 
 var _ bunstore.Engine = (*engine)(nil)
 
 func newEngine() *engine {
 	return &engine{
-		insertEvents: newInserts("INSERT INTO purser_events", bunstore.EventColumns,
+		insertEvents: newInserts("purser_events", bunstore.EventColumns,
 			"ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id"),
-		addCounters: newInserts("INSERT INTO purser_counters AS t", bunstore.CounterColumns,
-			"ON CONFLICT (budget, period_start, scope_value) DO UPDATE SET "+bunstore.Sums(bunstore.CounterColumns[3:])+
-				" RETURNING "+bunstore.Names(bunstore.CounterColumns)),
-		addUsage: newInserts("INSERT INTO purser_usage AS t", bunstore.UsageColumns,
-			"ON CONFLICT ("+bunstore.Names(bunstore.UsageColumns[:6])+") DO UPDATE SET "+bunstore.Sums(bunstore.UsageColumns[6:])),
+		addCounters: newInserts("purser_counters", bunstore.CounterColumns,
+			adding(bunstore.CounterColumns, bunstore.CounterKeyColumns)+" RETURNING "+bunstore.Names(bunstore.CounterColumns)),
+		addUsage: newInserts("purser_usage", bunstore.UsageColumns,
+			adding(bunstore.UsageColumns, bunstore.UsageKeyColumns)),
 	}
+}
+
+// adding returns what makes an INSERT add to the rows that stand.
+func adding[R any](columns []bunstore.Column[R], key int) string {
+	return "ON CONFLICT (" + bunstore.Names(columns[:key]) + ") DO UPDATE SET " + bunstore.Sums(columns[key:])
 }
 
 func (*engine) Bun() schema.Dialect { return sqlitedialect.New() }
@@ -75,9 +79,9 @@ func (*engine) SchemaExists() string {
 	return "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'purser_schema'"
 }
 
-func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []bunstore.Event) ([]budget.EventKey, int64, error) {
+func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []budget.StoredEvent) ([]budget.EventKey, int64, error) {
 	inserted := make(map[budget.EventKey]bool, len(events))
-	err := e.insertEvents.each(len(events), func(i int) []any { return events[i].Values() }, func(statement string, args []any) error {
+	err := e.insertEvents.each(events, func(statement string, args []any) error {
 		rows, err := q.QueryContext(ctx, statement, args...)
 		if err != nil {
 			return err
@@ -97,7 +101,7 @@ func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []
 	}
 	var taken []budget.EventKey
 	for _, event := range events {
-		if key := (budget.EventKey{Tenant: event.Tenant, ID: event.ID}); !inserted[key] {
+		if key := event.Key(); !inserted[key] {
 			taken = append(taken, key)
 		}
 	}
@@ -121,7 +125,7 @@ func catalogVersion(ctx context.Context, q bunstore.Querier) (version int64, err
 
 func (e *engine) Add(ctx context.Context, q bunstore.Querier, counters []budget.Counter, sums []budget.UsageAdd) ([]budget.Counter, error) {
 	var after []budget.Counter
-	err := e.addCounters.each(len(counters), func(i int) []any { return bunstore.CounterValues(&counters[i]) }, func(statement string, args []any) error {
+	err := e.addCounters.each(counters, func(statement string, args []any) error {
 		rows, err := q.QueryContext(ctx, statement, args...)
 		if err != nil {
 			return err
@@ -133,41 +137,9 @@ func (e *engine) Add(ctx context.Context, q bunstore.Querier, counters []budget.
 	if err != nil {
 		return nil, err
 	}
-	err = e.addUsage.each(len(sums), func(i int) []any { return bunstore.UsageValues(&sums[i]) }, func(statement string, args []any) error {
+	err = e.addUsage.each(sums, func(statement string, args []any) error {
 		_, err := q.ExecContext(ctx, statement, args...)
 		return err
 	})
 	return after, err
-}
-
-// inserts are the texts of one INSERT for 1, 2, 4 … 64 rows. Many rows in one statement cost a third of one by one, and
-// few different statements are few to prepare.
-type inserts [7]string
-
-func newInserts(into string, columns []bunstore.Column, after string) inserts {
-	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ") + ")"
-	var texts inserts
-	for i := range texts {
-		rows := strings.TrimSuffix(strings.Repeat(row+", ", 1<<i), ", ")
-		texts[i] = fmt.Sprintf("%s (%s) VALUES %s %s", into, bunstore.Names(columns), rows, after)
-	}
-	return texts
-}
-
-// each calls do with statements and their arguments until n rows are covered.
-func (texts *inserts) each(n int, row func(i int) []any, do func(statement string, args []any) error) error {
-	for i, size := 0, len(texts)-1; i < n; {
-		for 1<<size > n-i {
-			size--
-		}
-		var args []any
-		for range 1 << size {
-			args = append(args, row(i)...)
-			i++
-		}
-		if err := do(texts[size], args); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -25,28 +25,6 @@ type counterRow struct {
 	Episode   int64  `bun:"episode"`
 }
 
-// CounterColumns are the columns of purser_counters, in the order of [CounterValues]. The first three are its key.
-var CounterColumns = []Column{
-	{"budget", Text},
-	{"scope_value", Text},
-	{"period_start", Integer},
-	{"recorded", Integer},
-	{"adjusted", Integer},
-	{"reserved", Integer},
-	{"pruned", Integer},
-	{"denied", Integer},
-	{"would_deny", Integer},
-	{"episode", Integer},
-}
-
-// CounterValues returns a counter's values, in the order of [CounterColumns].
-func CounterValues(c *budget.Counter) []any {
-	return []any{
-		c.Budget, c.Value, c.Start,
-		c.Recorded, c.Adjusted, c.Reserved, c.Pruned, c.Denied, c.WouldDeny, c.Episode,
-	}
-}
-
 // ScanCounters reads rows of [CounterColumns] and closes them.
 func ScanCounters(rows *sql.Rows) ([]budget.Counter, error) {
 	defer rows.Close()

@@ -39,7 +39,7 @@ type Engine interface {
 
 	// InsertEvents stores the events whose keys are not taken and returns the keys of the others, and the catalog's
 	// version.
-	InsertEvents(ctx context.Context, q Querier, events []Event) (taken []budget.EventKey, version int64, err error)
+	InsertEvents(ctx context.Context, q Querier, events []budget.StoredEvent) (taken []budget.EventKey, version int64, err error)
 
 	// Add adds to counters and to sums of usage, creating those that do not exist, in ascending order of key. It returns
 	// the counters as they are then.
@@ -55,16 +55,6 @@ type Engine interface {
 	Classify(err error) Class
 }
 
-// A Type is a column's type.
-type Type string
-
-// The types of columns.
-const (
-	Text    Type = "text"
-	Integer Type = "bigint"
-	Bytes   Type = "bytea"
-)
-
 // A Querier sends statements.
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
@@ -76,10 +66,10 @@ type Access int
 
 // The kinds of access.
 const (
-	ReadOnly  Access = iota // of one snapshot
-	ReadWrite               // without a fence as yet
-	WriteShared
-	WriteExclusive
+	ReadOnly       Access = iota // of one snapshot
+	ReadWrite                    // without a fence as yet
+	WriteShared                  // with a shared fence
+	WriteExclusive               // with an exclusive one
 )
 
 // A Class says what an error of the database means for the transaction that it ended.

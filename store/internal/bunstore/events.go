@@ -12,8 +12,8 @@ import (
 	"github.com/purser-go/purser/usage"
 )
 
-// An Event is a row of purser_events.
-type Event struct {
+// eventRow is a row of purser_events.
+type eventRow struct {
 	bun.BaseModel `bun:"alias:t"`
 
 	Tenant   string `bun:"tenant"`
@@ -23,58 +23,13 @@ type Event struct {
 	APIKey   string `bun:"api_key"`
 	Resource string `bun:"resource"`
 	Labels   string `bun:"labels"`
-	Totals
+	totalsRow
 	Hash       []byte `bun:"hash"`
 	Flags      int64  `bun:"flags"`
 	Corrects   string `bun:"corrects"`
 	CostBefore int64  `bun:"cost_before"`
 	Reason     string `bun:"reason"`
 	RecordedAt int64  `bun:"recorded_at"`
-}
-
-// EventColumns are the columns of purser_events, in the order of [Event.Values]. The first two are its key.
-var EventColumns = []Column{
-	{"tenant", Text},
-	{"id", Text},
-	{"time", Integer},
-	{"user_id", Text},
-	{"api_key", Text},
-	{"resource", Text},
-	{"labels", Text},
-	{"input_tokens", Integer},
-	{"output_tokens", Integer},
-	{"cache_creation_tokens", Integer},
-	{"cache_read_tokens", Integer},
-	{"total_tokens", Integer},
-	{"requests", Integer},
-	{"runs", Integer},
-	{"nanodollars", Integer},
-	{"hash", Bytes},
-	{"flags", Integer},
-	{"corrects", Text},
-	{"cost_before", Integer},
-	{"reason", Text},
-	{"recorded_at", Integer},
-}
-
-// Values returns the row's values, in the order of [EventColumns].
-func (e *Event) Values() []any {
-	return []any{
-		e.Tenant, e.ID, e.Time, e.User, e.APIKey, e.Resource, e.Labels,
-		e.InputTokens, e.OutputTokens, e.CacheCreationTokens, e.CacheReadTokens, e.TotalTokens, e.Requests, e.Runs, e.Nanodollars,
-		e.Hash, e.Flags, e.Corrects, e.CostBefore, e.Reason, e.RecordedAt,
-	}
-}
-
-func eventRow(e budget.StoredEvent) Event {
-	return Event{
-		Tenant: e.Tenant, ID: e.ID, Time: micros(e.Time),
-		User: e.User, APIKey: e.APIKey, Resource: e.Resource, Labels: labelsText(e.Labels),
-		Totals: Totals(e.Totals),
-		Hash:   e.Hash[:], Flags: int64(e.Flags),
-		Corrects: e.Corrects, CostBefore: e.CostBefore, Reason: e.Reason,
-		RecordedAt: micros(e.RecordedAt),
-	}
 }
 
 const noLabels = "{}"
@@ -86,12 +41,12 @@ func labelsText(labels map[string]string) string {
 	return encode(labels)
 }
 
-func (e *Event) stored() (budget.StoredEvent, error) {
+func (e *eventRow) stored() (budget.StoredEvent, error) {
 	stored := budget.StoredEvent{
 		ID:      e.ID,
 		Subject: usage.Subject{Tenant: e.Tenant, User: e.User, APIKey: e.APIKey, Resource: e.Resource},
 		Time:    instant(e.Time),
-		Totals:  usage.Totals(e.Totals),
+		Totals:  usage.Totals(e.totalsRow),
 		Flags:   budget.EventFlags(e.Flags), Corrects: e.Corrects, CostBefore: e.CostBefore, Reason: e.Reason,
 		RecordedAt: instant(e.RecordedAt),
 	}
@@ -103,7 +58,7 @@ func (e *Event) stored() (budget.StoredEvent, error) {
 	return stored, p.err
 }
 
-func storedEvents(rows []Event) ([]budget.StoredEvent, error) {
+func storedEvents(rows []eventRow) ([]budget.StoredEvent, error) {
 	events := make([]budget.StoredEvent, 0, len(rows))
 	for i := range rows {
 		e, err := rows[i].stored()
@@ -138,7 +93,7 @@ func (b *binding) having(q *bun.SelectQuery, where map[usage.Dimension]string) *
 }
 
 func (r *reader) Events(ctx context.Context, query budget.EventQuery) ([]budget.StoredEvent, error) {
-	var rows []Event
+	var rows []eventRow
 	b := r.bind()
 	q := b.from("purser_events", &rows).
 		Where("time >= ? AND time < ?", b.arg(micros(query.Span.Start)), b.arg(micros(query.Span.End))).
@@ -159,11 +114,7 @@ func (r *reader) Events(ctx context.Context, query budget.EventQuery) ([]budget.
 }
 
 func (t *tx) InsertEvents(ctx context.Context, events []budget.StoredEvent) (budget.Inserted, error) {
-	rows := make([]Event, len(events))
-	for i, e := range events {
-		rows[i] = eventRow(e)
-	}
-	keys, version, err := t.store.engine.InsertEvents(ctx, t, rows)
+	keys, version, err := t.store.engine.InsertEvents(ctx, t, events)
 	if err != nil {
 		return budget.Inserted{}, t.step(err)
 	}
@@ -207,7 +158,7 @@ func (r *reader) eventsByKey(ctx context.Context, keys []budget.EventKey, lockin
 	if len(keys) == 0 {
 		return found, nil
 	}
-	var rows []Event
+	var rows []eventRow
 	b := r.bind()
 	q := b.from("purser_events", &rows).OrderExpr("tenant, id")
 	if locking != "" {
@@ -225,7 +176,7 @@ func (r *reader) eventsByKey(ctx context.Context, keys []budget.EventKey, lockin
 
 // corrected returns, by the event that was corrected, what corrections took away.
 func (r *reader) corrected(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]usage.Totals, error) {
-	var rows []Event
+	var rows []eventRow
 	b := r.bind()
 	q := b.from("purser_events", &rows).Where("corrects <> ''")
 	if err := b.in(q, "tenant, corrects", eventKeyTypes, eventKeys(keys)).Scan(ctx); err != nil {
@@ -234,7 +185,7 @@ func (r *reader) corrected(ctx context.Context, keys []budget.EventKey) (map[bud
 	sums := make(map[budget.EventKey]usage.Totals)
 	for _, row := range rows {
 		key := budget.EventKey{Tenant: row.Tenant, ID: row.Corrects}
-		sum, err := sums[key].Sub(usage.Totals(row.Totals))
+		sum, err := sums[key].Sub(usage.Totals(row.totalsRow))
 		if err != nil {
 			return nil, err
 		}

@@ -3,7 +3,6 @@ package bunstore
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -59,8 +58,8 @@ func (p *parser) decimal(column, text string) decimal.Decimal {
 	return d
 }
 
-// Totals are the columns of [usage.Totals].
-type Totals struct {
+// totalsRow are the columns of [usage.Totals].
+type totalsRow struct {
 	InputTokens         int64 `bun:"input_tokens"`
 	OutputTokens        int64 `bun:"output_tokens"`
 	CacheCreationTokens int64 `bun:"cache_creation_tokens"`
@@ -69,24 +68,4 @@ type Totals struct {
 	Requests            int64 `bun:"requests"`
 	Runs                int64 `bun:"runs"`
 	Nanodollars         int64 `bun:"nanodollars"`
-}
-
-// A Column is a column's name and type.
-type Column struct {
-	Name string
-	Type Type
-}
-
-// Names returns the columns' names as a list.
-func Names(columns []Column) string { return list(columns, "%s") }
-
-// Sums returns assignments that add a row that could not be inserted to the row t that stands.
-func Sums(columns []Column) string { return list(columns, "%[1]s = t.%[1]s + excluded.%[1]s") }
-
-func list(columns []Column, format string) string {
-	texts := make([]string, len(columns))
-	for i, column := range columns {
-		texts[i] = fmt.Sprintf(format, column.Name)
-	}
-	return strings.Join(texts, ", ")
 }

@@ -11,32 +11,6 @@ import (
 	"github.com/purser-go/purser/usage"
 )
 
-// UsageColumns are the columns of purser_usage, in the order of [UsageValues]. The first six are its key.
-var UsageColumns = []Column{
-	{"grain", Integer},
-	{"bucket", Integer},
-	{"tenant", Text},
-	{"user_id", Text},
-	{"api_key", Text},
-	{"resource", Text},
-	{"input_tokens", Integer},
-	{"output_tokens", Integer},
-	{"cache_creation_tokens", Integer},
-	{"cache_read_tokens", Integer},
-	{"total_tokens", Integer},
-	{"requests", Integer},
-	{"runs", Integer},
-	{"nanodollars", Integer},
-}
-
-// UsageValues returns the values of what is added to a sum, in the order of [UsageColumns].
-func UsageValues(u *budget.UsageAdd) []any {
-	return []any{
-		int64(u.Grain), u.Bucket, u.Tenant, u.User, u.APIKey, u.Resource,
-		u.InputTokens, u.OutputTokens, u.CacheCreationTokens, u.CacheReadTokens, u.TotalTokens, u.Requests, u.Runs, u.Nanodollars,
-	}
-}
-
 // sumRow is one sum of usage. Columns that the query did not ask for stay zero.
 type sumRow struct {
 	bun.BaseModel `bun:"alias:t"`
@@ -46,7 +20,7 @@ type sumRow struct {
 	User     string `bun:"user_id"`
 	APIKey   string `bun:"api_key"`
 	Resource string `bun:"resource"`
-	Totals
+	totalsRow
 }
 
 func (r *reader) Usage(ctx context.Context, query budget.UsageQuery) ([]budget.UsageRow, error) {
@@ -56,7 +30,7 @@ func (r *reader) Usage(ctx context.Context, query budget.UsageQuery) ([]budget.U
 	var rows []sumRow
 	b := r.bind()
 	q := r.store.bun.NewSelect().Conn(b).Model(&rows).ModelTableExpr("(?) AS t", b.parts(query))
-	for _, column := range UsageColumns[6:] {
+	for _, column := range UsageColumns[UsageKeyColumns:] {
 		// Postgres sums to numeric; the cast fails where a sum does not fit.
 		q.ColumnExpr("CAST(sum(" + column.Name + ") AS bigint) AS " + column.Name)
 	}
@@ -84,7 +58,7 @@ func (r *sumRow) usage(perBucket bool) budget.UsageRow {
 	return budget.UsageRow{
 		Bucket:  bucket,
 		Subject: usage.Subject{Tenant: r.Tenant, User: r.User, APIKey: r.APIKey, Resource: r.Resource},
-		Totals:  usage.Totals(r.Totals),
+		Totals:  usage.Totals(r.totalsRow),
 	}
 }
 
