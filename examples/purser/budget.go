@@ -351,7 +351,7 @@ func (f *budgetFlags) applyExtra(b *budget.Budget) error {
 	for _, text := range given(f.extra) {
 		percent, err := usage.ParseDecimal(text)
 		if err != nil {
-			return &usage.FieldError{Field: "thresholds.extra", Message: err.Error()}
+			return &usage.FieldError{Field: "extra_percents", Message: err.Error()}
 		}
 		b.Thresholds.Extra = append(b.Thresholds.Extra, percent)
 	}

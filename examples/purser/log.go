@@ -27,7 +27,9 @@ func (p *program) alerts() *cobra.Command {
 	}
 	c.Flags().IntVar(&q.Limit, "limit", 100, "at most `n`")
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, ids []string) error {
-		q.Budgets = ids
+		if len(ids) > 0 {
+			q.Budgets = ids
+		}
 		return p.showAlerts(l.Alerts(ctx, q))
 	})
 	return c
@@ -74,9 +76,9 @@ func (p *program) showAlerts(alerts []alert.Alert, err error) error {
 }
 
 func (p *program) showAlertList(alerts iter.Seq2[alertJSON, error]) error {
-	t := newGrid("There are no alerts.", "at", "for", "in the period from", "kind", "message")
+	t := newGrid("There are no alerts.", "at", "for", "period from", "message")
 	return showList(p, alerts, t, func(a alertJSON) {
-		t.add(when(a.At), valueText(a.Value), when(a.PeriodStart), a.Kind, p.paint(a.Message, a.Level))
+		t.add(when(a.At), valueText(a.Value), when(a.PeriodStart), p.paint(a.Message, a.Level))
 	})
 }
 

@@ -88,32 +88,31 @@ func (p *program) message(ctx context.Context, err error) string {
 	return strings.Join(lines, "\n")
 }
 
-// flagNames has the flags for fields that are named otherwise, without what follows a point in a field's name.
+// flagNames has the flags for fields that are named otherwise.
 var flagNames = map[string]string{
-	"url":                 "db",
-	"time_zone":           "zone",
-	"week_start":          "period",
-	"start_day":           "period",
-	"start_month":         "period",
-	"every":               "period",
-	"unit":                "period",
-	"anchor":              "period",
-	"thresholds.warning":  "warning",
-	"thresholds.critical": "critical",
-	"thresholds.extra":    "threshold",
-	"allowed_resources":   "allow-resource",
-	"labels":              "label",
-	"columns":             "map",
-	"bucket":              "by",
-	"span":                "from",
-	"time":                "at",
-	"tenant":              "tenant",
+	"url":               "db",
+	"time_zone":         "zone",
+	"week_start":        "period",
+	"start_day":         "period",
+	"start_month":       "period",
+	"every":             "period",
+	"unit":              "period",
+	"anchor":            "period",
+	"warning_percent":   "warning",
+	"critical_percent":  "critical",
+	"extra_percents":    "threshold",
+	"allowed_resources": "allow-resource",
+	"labels":            "label",
+	"columns":           "map",
+	"bucket":            "by",
+	"span":              "from",
+	"time":              "at",
 }
 
 // flagOf returns the flag that sets a field, as it is written, or the field if there is none.
 func flagOf(flags *pflag.FlagSet, field string) string {
-	first, _, _ := strings.Cut(field, ".")
-	for _, name := range []string{flagNames[field], flagNames[first], strings.ReplaceAll(first, "_", "-")} {
+	first, _, _ := strings.Cut(field, ".") // scope.user is a part of scope
+	for _, name := range []string{flagNames[first], strings.ReplaceAll(first, "_", "-")} {
 		if name != "" && flags.Lookup(name) != nil {
 			return "--" + name
 		}
