@@ -93,7 +93,7 @@ func (b *binding) part(slice usage.Slice, query budget.UsageQuery) *bun.SelectQu
 		q.ColumnExpr(column.Name)
 	}
 	if slice.Grain != usage.Raw {
-		q.Where("grain = ?", b.arg(int64(slice.Grain)))
+		q.Where("grain = ?", int64(slice.Grain)) // in the text, so that an index of one grain can be used
 	}
 	q.Where(time+" >= ? AND "+time+" < ?", b.arg(micros(slice.Start)), b.arg(micros(slice.End)))
 	return b.having(q, query.Where)

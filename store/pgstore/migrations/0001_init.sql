@@ -77,14 +77,9 @@ CREATE TABLE purser_counters (
     PRIMARY KEY (budget, period_start, scope_value)
 ) WITH (fillfactor = 50);
 
+-- In the two big tables the columns of fixed length come first, which saves what would be left free between them.
 CREATE TABLE purser_events (
-    tenant                text COLLATE "C" NOT NULL,
-    id                    text COLLATE "C" NOT NULL,
     time                  bigint           NOT NULL,
-    user_id               text COLLATE "C" NOT NULL,
-    api_key               text COLLATE "C" NOT NULL,
-    resource              text COLLATE "C" NOT NULL,
-    labels                text             NOT NULL,
     input_tokens          bigint           NOT NULL,
     output_tokens         bigint           NOT NULL,
     cache_creation_tokens bigint           NOT NULL,
@@ -93,12 +88,18 @@ CREATE TABLE purser_events (
     requests              bigint           NOT NULL,
     runs                  bigint           NOT NULL,
     nanodollars           bigint           NOT NULL,
-    hash                  bytea            NOT NULL,
-    flags                 smallint         NOT NULL,
-    corrects              text COLLATE "C" NOT NULL,
     cost_before           bigint           NOT NULL,
-    reason                text             NOT NULL,
     recorded_at           bigint           NOT NULL,
+    flags                 smallint         NOT NULL,
+    tenant                text COLLATE "C" NOT NULL,
+    id                    text COLLATE "C" NOT NULL,
+    user_id               text COLLATE "C" NOT NULL,
+    api_key               text COLLATE "C" NOT NULL,
+    resource              text COLLATE "C" NOT NULL,
+    labels                text             NOT NULL,
+    hash                  bytea            NOT NULL,
+    corrects              text COLLATE "C" NOT NULL,
+    reason                text             NOT NULL,
     PRIMARY KEY (tenant, id)
 );
 CREATE INDEX purser_events_time ON purser_events (time);
@@ -106,12 +107,7 @@ CREATE INDEX purser_events_corrects ON purser_events (tenant, corrects) WHERE co
 
 -- Sums of usage per quarter hour of UTC (grain 1), and per day (2) and month (3) of the reporting zone.
 CREATE TABLE purser_usage (
-    grain                 smallint         NOT NULL,
     bucket                bigint           NOT NULL,
-    tenant                text COLLATE "C" NOT NULL,
-    user_id               text COLLATE "C" NOT NULL,
-    api_key               text COLLATE "C" NOT NULL,
-    resource              text COLLATE "C" NOT NULL,
     input_tokens          bigint           NOT NULL,
     output_tokens         bigint           NOT NULL,
     cache_creation_tokens bigint           NOT NULL,
@@ -120,11 +116,17 @@ CREATE TABLE purser_usage (
     requests              bigint           NOT NULL,
     runs                  bigint           NOT NULL,
     nanodollars           bigint           NOT NULL,
+    grain                 smallint         NOT NULL,
+    tenant                text COLLATE "C" NOT NULL,
+    user_id               text COLLATE "C" NOT NULL,
+    api_key               text COLLATE "C" NOT NULL,
+    resource              text COLLATE "C" NOT NULL,
     PRIMARY KEY (grain, bucket, tenant, user_id, api_key, resource)
 ) WITH (fillfactor = 70);
-CREATE INDEX purser_usage_tenant ON purser_usage (tenant, grain, bucket);
-CREATE INDEX purser_usage_user ON purser_usage (user_id, grain, bucket) WHERE user_id <> '';
-CREATE INDEX purser_usage_api_key ON purser_usage (api_key, grain, bucket) WHERE api_key <> '';
+-- Of days only, which are what a month is mostly summed up from: a row per quarter hour is too frequent for so many indexes.
+CREATE INDEX purser_usage_tenant ON purser_usage (tenant, bucket) WHERE grain = 2;
+CREATE INDEX purser_usage_user ON purser_usage (user_id, bucket) WHERE grain = 2;
+CREATE INDEX purser_usage_api_key ON purser_usage (api_key, bucket) WHERE grain = 2;
 
 CREATE TABLE purser_adjustments (
     budget      text COLLATE "C" NOT NULL,
