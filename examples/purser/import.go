@@ -88,7 +88,7 @@ func (i *importing) run(ctx context.Context, files []string) error {
 	}
 	i.line.end()
 	if i.sum.Bad() > int64(i.shown) {
-		fmt.Fprintf(i.program.stderr, "purser: … and %s more bad rows\n", whole(i.sum.Bad()-int64(i.shown)))
+		i.program.complain("… and %s more bad rows", whole(i.sum.Bad()-int64(i.shown)))
 	}
 	err := i.program.show(i.sum, func(w io.Writer) {
 		fmt.Fprintf(w, "%s recorded, %s duplicates, %s conflicts, %s invalid\n",
@@ -138,7 +138,7 @@ func (i *importing) showBad(file string, row *intake.RowError) {
 	i.shown++
 	i.line.end()
 	for _, reason := range strings.Split(row.Err.Error(), "\n") {
-		fmt.Fprintf(i.program.stderr, "purser: %s:%d: %s\n", file, row.Line, reason)
+		i.program.complain("%s:%d: %s", file, row.Line, reason)
 	}
 }
 

@@ -127,6 +127,15 @@ func TestOnlySoManyBadRowsAreShown(t *testing.T) {
 	}
 }
 
+func TestTextsOfFilesDoNotSteerTheTerminal(t *testing.T) {
+	u := newUser(t)
+	d := u.run("import", u.write("usage.jsonl", `{"\u001b[2J`+strings.Repeat("x", 5000)+`":[]}`)).want(exitFailed)
+	line, _, _ := strings.Cut(d.stderr, "\n")
+	if strings.Contains(d.stderr, "\x1b") || len(line) > 1100 {
+		t.Errorf("stderr is %q, want no escape sequence and a short line", d.stderr)
+	}
+}
+
 func TestAFileThatCannotBeReadCostsNoOther(t *testing.T) {
 	u := newUser(t)
 	good := u.write("good.csv", rows)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -64,12 +65,27 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return exitOK
 	}
 	for _, line := range strings.Split(p.message(ctx, err), "\n") {
-		fmt.Fprintln(p.stderr, "purser: "+line)
+		p.complain("%s", line)
 	}
 	if p.command != nil && !errors.Is(err, budget.ErrInvalid) {
 		return exitFailed
 	}
 	return exitUsage
+}
+
+// complain prints a line to stderr. Texts of files may be in it: they are cut short, and can't steer a terminal.
+func (p *program) complain(format string, args ...any) {
+	const most = 1000
+	line := []rune(fmt.Sprintf(format, args...))
+	if len(line) > most {
+		line = append(line[:most], '…')
+	}
+	for i, r := range line {
+		if unicode.IsControl(r) {
+			line[i] = unicode.ReplacementChar
+		}
+	}
+	fmt.Fprintf(p.stderr, "purser: %s\n", string(line))
 }
 
 // message says what went wrong in terms of the command line: with a flag's name for a field's.
@@ -127,8 +143,10 @@ func (p *program) root() *cobra.Command {
   purser budget create --name Acme --metric dollars --limit 500 --scope tenant=acme
   purser status`)
 	root.Long = "Purser records what a service uses of language models or any metered API, counts it against budgets\n" +
-		"per calendar period, and shows who spends what. It exits with 0 if all is well, 1 if something failed, a row\n" +
-		"was bad or a difference was found, and 2 if it was used wrongly."
+		"per calendar period, and shows who spends what.\n\n" +
+		"A time is as in RFC 3339, such as 2026-03-01T09:30:00Z, or a date, which is its midnight.\n\n" +
+		"It exits with 0 if all is well, 1 if something failed, a row was bad or a difference was found, and 2 if it\n" +
+		"was used wrongly."
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)

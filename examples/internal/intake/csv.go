@@ -1,10 +1,11 @@
 package intake
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/purser-go/purser/internal/invalid"
@@ -58,9 +59,9 @@ func (f *csvFormat) setColumns(names []string, l layout) error {
 		known = known || len(use.fields) > 0
 		f.columns = append(f.columns, column{use, name})
 	}
-	for field, column := range l.moved {
+	for _, field := range slices.Sorted(maps.Keys(l.moved)) {
 		if _, found := from[field]; !found {
-			return invalid.Field(field, "there is no column %s to read it from", column)
+			return invalid.Field(field, "there is no column %s to read it from", l.moved[field])
 		}
 	}
 	if !known {
@@ -86,7 +87,7 @@ func (f *csvFormat) Read(p []byte) (n int, err error) {
 var errQuote = errors.New("has a quote that is not closed, or one inside a field, where it must be doubled and the field quoted")
 
 func (f *csvFormat) record(line []byte) ([]string, error) {
-	f.taken = bytes.TrimPrefix(line, byteOrderMark)
+	f.taken = line
 	record, err := f.csv.Read()
 	if parse := (*csv.ParseError)(nil); errors.As(err, &parse) || errors.Is(err, errLong) {
 		return nil, errQuote

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -18,7 +17,7 @@ type jsonFormat struct{ layout layout }
 
 func (f jsonFormat) event(line []byte) (usage.Event, error) {
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(bytes.TrimPrefix(line, byteOrderMark), &members); err != nil || members == nil {
+	if err := json.Unmarshal(line, &members); err != nil || members == nil {
 		return usage.Event{}, errors.New("is not a JSON object")
 	}
 	object, err := f.object(members)

@@ -124,6 +124,9 @@ func (r *Reader) Read() (Row, error) {
 func (r *Reader) line() ([]byte, error) {
 	for {
 		line, err := r.rows.take()
+		if r.rows.read == 0 {
+			line = bytes.TrimPrefix(line, byteOrderMark)
+		}
 		if err != nil || len(bytes.TrimSpace(line)) > 0 {
 			return line, err
 		}
