@@ -110,6 +110,9 @@ func (*engine) List(types []bunstore.Type, rows [][]any) (string, []any) {
 	return "SELECT * FROM unnest(" + strings.Join(given, ", ") + ")", lists(len(types), rows)
 }
 
+// Common leaves it to the planner, which has statistics.
+func (*engine) Common(condition string) string { return condition }
+
 func (*engine) HasLabel() string { return "COALESCE(labels::json ->> ?, '') = ?" }
 
 // migrating is the key of the lock that migrations take: "purser" in ASCII.

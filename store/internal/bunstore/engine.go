@@ -34,6 +34,9 @@ type Engine interface {
 	// [Text] or [Integer].
 	List(types []Type, rows [][]any) (query string, args []any)
 
+	// Common returns a condition as one that so many rows meet that they are not to be looked for by it.
+	Common(condition string) string
+
 	// HasLabel returns a condition with two arguments, a name and a value, on the column labels.
 	HasLabel() string
 

@@ -9,6 +9,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -78,14 +79,14 @@ var columns = map[usage.Dimension]string{
 	usage.Resource: "resource",
 }
 
-// having restricts a query to rows with these values of dimensions. A label must be the value; "" is its absence.
-func (b *binding) having(q *bun.SelectQuery, where map[usage.Dimension]string) *bun.SelectQuery {
+// events restricts a query of purser_events to a span and to rows with these values of dimensions. They are looked for by
+// their time. A label must be the value; "" is its absence.
+func (b *binding) events(q *bun.SelectQuery, span period.Bounds, where map[usage.Dimension]string) *bun.SelectQuery {
+	q.Where("time >= ? AND time < ?", b.arg(micros(span.Start)), b.arg(micros(span.End)))
 	for _, d := range slices.Sorted(maps.Keys(where)) {
-		column, ok := columns[d]
-		switch {
-		case ok:
-			q.Where(column+" = ?", b.arg(where[d]))
-		default:
+		if column, ok := columns[d]; ok {
+			q.Where(b.store.engine.Common(column+" = ?"), b.arg(where[d]))
+		} else {
 			q.Where(b.store.engine.HasLabel(), b.arg(string(d)), b.arg(where[d]))
 		}
 	}
@@ -95,11 +96,9 @@ func (b *binding) having(q *bun.SelectQuery, where map[usage.Dimension]string) *
 func (r *reader) Events(ctx context.Context, query budget.EventQuery) ([]budget.StoredEvent, error) {
 	var rows []eventRow
 	b := r.bind()
-	q := b.from("purser_events", &rows).
-		Where("time >= ? AND time < ?", b.arg(micros(query.Span.Start)), b.arg(micros(query.Span.End))).
+	q := b.events(b.from("purser_events", &rows), query.Span, query.Where).
 		OrderExpr("time, tenant, id").
 		Limit(int64(query.Limit))
-	b.having(q, query.Where)
 	if query.Except {
 		q.Where("corrects = ''")
 	}

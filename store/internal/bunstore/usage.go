@@ -2,6 +2,8 @@ package bunstore
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,19 +86,26 @@ func (b *binding) parts(query budget.UsageQuery) *bun.SelectQuery {
 }
 
 func (b *binding) part(slice usage.Slice, query budget.UsageQuery) *bun.SelectQuery {
-	table, time := "purser_usage", "bucket"
 	if slice.Grain == usage.Raw {
-		table, time = "purser_events", "time"
+		return b.events(b.summands("purser_events", "time"), slice.Bounds, query.Where)
 	}
+	q := b.summands("purser_usage", "bucket").
+		// The grain stands in the text, so that the indexes of one grain are used.
+		Where(b.store.engine.Common("grain = ?"), int64(slice.Grain)).
+		Where("bucket >= ? AND bucket < ?", b.arg(micros(slice.Start)), b.arg(micros(slice.End)))
+	for _, d := range slices.Sorted(maps.Keys(query.Where)) {
+		q.Where(columns[d]+" = ?", b.arg(query.Where[d]))
+	}
+	return q
+}
+
+// summands begins a query for what is summed up from one table.
+func (b *binding) summands(table, time string) *bun.SelectQuery {
 	q := b.store.bun.NewSelect().TableExpr(b.store.engine.Table(table)).ColumnExpr(time + " AS bucket")
 	for _, column := range UsageColumns[2:] {
 		q.ColumnExpr(column.Name)
 	}
-	if slice.Grain != usage.Raw {
-		q.Where("grain = ?", int64(slice.Grain)) // in the text, so that an index of one grain can be used
-	}
-	q.Where(time+" >= ? AND "+time+" < ?", b.arg(micros(slice.Start)), b.arg(micros(slice.End)))
-	return b.having(q, query.Where)
+	return q
 }
 
 func (t *tx) dropUsage(ctx context.Context, dropped []usage.Slice) error {

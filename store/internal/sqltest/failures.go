@@ -28,14 +28,14 @@ var errLost = io.ErrUnexpectedEOF // what a driver says of a connection that was
 // A trial is a store behind a wire, and how often its transactions ran.
 type trial struct {
 	*testing.T
-	wire  *wire
+	wire  *Wire
 	store budget.Store
 	runs  int
 }
 
 func (k Kit[S]) trial(t *testing.T) *trial {
 	t.Helper()
-	w, db := k.cut(t, k.migrated(t))
+	w, db := Connect(t, k.Driver, k.migrated(t))
 	db.SetMaxOpenConns(1)
 	return &trial{T: t, wire: w, store: k.over(t, db)}
 }
@@ -177,7 +177,7 @@ func (k Kit[S]) notServed(tt *testing.T) {
 }
 
 func (k Kit[S]) migrationUnanswered(t *testing.T) {
-	w, db := k.cut(t, k.Database(t))
+	w, db := Connect(t, k.Driver, k.Database(t))
 	w.failing("COMMIT", nil, errLost)
 	if err := k.Migrate(t.Context(), db); !errors.Is(err, budget.ErrUnavailable) {
 		t.Errorf("Migrate: got error %v, want ErrUnavailable", err)

@@ -9,26 +9,46 @@ import (
 	"testing"
 )
 
-// A wire stands between a pool and its driver. It fails statements as it is told to.
-type wire struct {
+// A Wire stands between a pool and its driver. It shows what is sent, and fails statements as it is told to.
+type Wire struct {
 	driver   driver.Driver
 	database string
 
 	mu     sync.Mutex
+	sent   []Statement
 	fail   func(statement string) (before, after error) // nil: nothing
 	opened int
 }
 
-// cut opens a pool through a wire.
-func (k Kit[S]) cut(t *testing.T, database string) (*wire, *sql.DB) {
+// A Statement is what was sent to a driver.
+type Statement struct {
+	Text string
+	Args []any
+}
+
+// Connect opens a pool through a wire.
+func Connect(t *testing.T, driver, database string) (*Wire, *sql.DB) {
 	t.Helper()
-	w := &wire{driver: k.connect(t, database).Driver(), database: database}
+	db, err := sql.Open(driver, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &Wire{driver: closing(t, db).Driver(), database: database}
 	return w, closing(t, sql.OpenDB(w))
+}
+
+// Sent returns the statements that were sent since it was last called.
+func (w *Wire) Sent() []Statement {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sent := w.sent
+	w.sent = nil
+	return sent
 }
 
 // failing sets what fails from now on: once, the first statement that begins with prefix fails before it is sent, or
 // after it was executed.
-func (w *wire) failing(prefix string, before, after error) {
+func (w *Wire) failing(prefix string, before, after error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fail = func(statement string) (error, error) {
@@ -41,7 +61,7 @@ func (w *wire) failing(prefix string, before, after error) {
 }
 
 // always sets that statements that begin with prefix fail before they are sent.
-func (w *wire) always(prefix string, err error) {
+func (w *Wire) always(prefix string, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fail = func(statement string) (before, after error) {
@@ -53,8 +73,8 @@ func (w *wire) always(prefix string, err error) {
 }
 
 // through lets do send a statement unless that is to fail.
-func (w *wire) through(statement string, do func() error) error {
-	before, after := w.failure(statement)
+func (w *Wire) through(statement string, args []driver.NamedValue, do func() error) error {
+	before, after := w.failure(statement, args)
 	if before != nil {
 		return before
 	}
@@ -64,9 +84,14 @@ func (w *wire) through(statement string, do func() error) error {
 	return after
 }
 
-func (w *wire) failure(statement string) (before, after error) {
+func (w *Wire) failure(statement string, args []driver.NamedValue) (before, after error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	values := make([]any, len(args))
+	for i := range args {
+		values[i] = args[i].Value
+	}
+	w.sent = append(w.sent, Statement{statement, values})
 	if w.fail == nil {
 		return nil, nil
 	}
@@ -74,17 +99,17 @@ func (w *wire) failure(statement string) (before, after error) {
 }
 
 // connections returns how many were opened so far.
-func (w *wire) connections() int {
+func (w *Wire) connections() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.opened
 }
 
 // Driver is part of [driver.Connector].
-func (w *wire) Driver() driver.Driver { return w.driver }
+func (w *Wire) Driver() driver.Driver { return w.driver }
 
 // Connect is part of [driver.Connector].
-func (w *wire) Connect(ctx context.Context) (driver.Conn, error) {
+func (w *Wire) Connect(ctx context.Context) (driver.Conn, error) {
 	connector := driver.Connector(plainConnector{w})
 	if d, ok := w.driver.(driver.DriverContext); ok {
 		var err error
@@ -102,7 +127,7 @@ func (w *wire) Connect(ctx context.Context) (driver.Conn, error) {
 	return &wiredConn{conn, w}, nil
 }
 
-type plainConnector struct{ *wire }
+type plainConnector struct{ *Wire }
 
 func (c plainConnector) Connect(context.Context) (driver.Conn, error) {
 	return c.driver.Open(c.database)
@@ -110,7 +135,7 @@ func (c plainConnector) Connect(context.Context) (driver.Conn, error) {
 
 type wiredConn struct {
 	driver.Conn
-	wire *wire
+	wire *Wire
 }
 
 func (c *wiredConn) ExecContext(ctx context.Context, statement string, args []driver.NamedValue) (result driver.Result, err error) {
@@ -118,7 +143,7 @@ func (c *wiredConn) ExecContext(ctx context.Context, statement string, args []dr
 	if !ok {
 		return nil, driver.ErrSkip
 	}
-	err = c.wire.through(statement, func() error {
+	err = c.wire.through(statement, args, func() error {
 		result, err = inner.ExecContext(ctx, statement, args)
 		return err
 	})
@@ -130,7 +155,7 @@ func (c *wiredConn) QueryContext(ctx context.Context, statement string, args []d
 	if !ok {
 		return nil, driver.ErrSkip
 	}
-	err = c.wire.through(statement, func() error {
+	err = c.wire.through(statement, args, func() error {
 		rows, err = inner.QueryContext(ctx, statement, args)
 		return err
 	})
