@@ -10,8 +10,8 @@
 //	# test: TestPeriodsTile
 //	# why: months that are chained drift after the 31st
 //
-// Promise is a number of the README's list of guarantees, package what go test is given, test its -run expression. The
-// tests run in a copy of the working tree, uncommitted changes included. Without an argument, a promise that has no mutant
+// Promise is a number of the README's table of guarantees, package what go test is given, test its -run expression. The
+// tests run in a copy of the working tree, uncommitted changes included. Without an argument, a guarantee that has no mutant
 // is a fault too.
 package main
 
@@ -21,11 +21,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
-// promises is how many guarantees there are.
-const promises = 15
+// guarantee begins a row of the README's table of guarantees.
+var guarantee = regexp.MustCompile(`(?m)^\| (\d+) \| \*\*`)
 
 func main() {
 	only := strings.Join(os.Args[1:], " ")
@@ -52,7 +54,11 @@ func run(out io.Writer, root, only string) error {
 	}
 	faults := try(out, lab, mutants)
 	if only == "" {
-		faults = append(faults, missing(mutants)...)
+		readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+		if err != nil {
+			return err
+		}
+		faults = append(faults, missing(string(readme), mutants)...)
 	}
 	return errors.Join(faults...)
 }
@@ -72,15 +78,20 @@ func try(out io.Writer, lab *lab, mutants []mutant) []error {
 	return faults
 }
 
-func missing(mutants []mutant) []error {
+// missing returns a fault for each guarantee of the README that no mutant breaks.
+func missing(readme string, mutants []mutant) []error {
 	covered := map[int]bool{}
 	for _, m := range mutants {
 		covered[m.promise] = true
 	}
+	promised := guarantee.FindAllStringSubmatch(readme, -1)
+	if len(promised) == 0 {
+		return []error{errors.New("the README has no table of guarantees")}
+	}
 	var faults []error
-	for p := range promises {
-		if !covered[p+1] {
-			faults = append(faults, fmt.Errorf("promise %d has no mutant", p+1))
+	for _, row := range promised {
+		if number, err := strconv.Atoi(row[1]); err != nil || !covered[number] {
+			faults = append(faults, fmt.Errorf("promise %s has no mutant", row[1]))
 		}
 	}
 	return faults

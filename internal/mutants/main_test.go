@@ -73,15 +73,16 @@ func TestRunWithoutAMutant(t *testing.T) {
 }
 
 func TestAPromiseWithoutAMutantIsAFault(t *testing.T) {
-	var all []mutant
-	for p := range promises {
-		all = append(all, mutant{promise: p + 1})
-	}
-	if faults := missing(all); len(faults) > 0 {
+	const readme = "| | guarantee |\n|---|---|\n| 4 | **One.** |\n| 9 | **Other.** |\n"
+	all := []mutant{{promise: 4}, {promise: 9}}
+	if faults := missing(readme, all); len(faults) > 0 {
 		t.Errorf("with a mutant for each promise, got %v", faults)
 	}
-	if faults := missing(all[1:]); len(faults) != 1 || !strings.Contains(faults[0].Error(), "promise 1 ") {
-		t.Errorf("without one for promise 1, got %v", faults)
+	if faults := missing(readme, all[1:]); len(faults) != 1 || !strings.Contains(faults[0].Error(), "promise 4 ") {
+		t.Errorf("without one for promise 4, got %v", faults)
+	}
+	if faults := missing("no table", all); len(faults) != 1 {
+		t.Errorf("without a table of guarantees, got %v", faults)
 	}
 }
 
