@@ -159,7 +159,7 @@ func (r reader) Events(ctx context.Context, q budget.EventQuery) ([]budget.Store
 	}
 	found := filter(until(r.timeline.from(first), q.Span.End), func(e *budget.StoredEvent) bool {
 		return has(e.Subject, q.Where) &&
-			!(q.Except && e.Corrects != "") &&
+			(!q.Except || e.Corrects == "") &&
 			(q.After == nil || compareTimes(e, cursorEvent(*q.After)) > 0)
 	})
 	return page(found, 0, q.Limit, cloneEvent), ctx.Err()

@@ -204,7 +204,7 @@ func (t *tx) count(counters []budget.Counter, after map[budget.CounterKey]budget
 func (t *tx) sum(adds []budget.UsageAdd) error {
 	for _, add := range adds {
 		row, _ := t.usage.Get(add)
-		totals, err := row.Totals.Add(add.Totals)
+		totals, err := row.Add(add.Totals)
 		if err != nil {
 			return fmt.Errorf("usage %+v: %w", add.UsageKey, err)
 		}

@@ -111,12 +111,18 @@ func spread() []budget.Counter {
 	var list []budget.Counter
 	for _, id := range []string{"B", "a"} {
 		for _, value := range []string{"", budget.Value{usage.User: "B"}.Key(), budget.Value{usage.User: "a"}.Key()} {
-			for minute := range 3 {
-				list = append(list, counter(counterKey(id, value, minute), budget.Tally{Recorded: int64(len(list))}))
+			for _, start := range starts() {
+				key := budget.CounterKey{Budget: id, Value: value, Start: start}
+				list = append(list, counter(key, budget.Tally{Recorded: int64(len(list))}))
 			}
 		}
 	}
 	return list
+}
+
+// starts returns the starts of three periods. That of a lifetime is far below 0.
+func starts() []int64 {
+	return []int64{period.Lifetime.Bounds(noon).Start.UnixMicro(), at(0).UnixMicro(), at(1).UnixMicro()}
 }
 
 func keysOf(counters []budget.Counter) []budget.CounterKey {
@@ -142,7 +148,7 @@ func countersByKey(t *test) {
 func countersByPeriod(t *test) {
 	all := spread()
 	t.write(budget.Writes{Counters: all})
-	periods := []budget.CounterKey{counterKey("a", "", 2), counterKey("B", "", 0), counterKey("a", "", 0), counterKey("c", "", 0)}
+	periods := []budget.CounterKey{counterKey("a", "", 1), counterKey("B", "", 0), {Budget: "a", Start: starts()[0]}, counterKey("c", "", 0)}
 	want := slices.DeleteFunc(slices.Clone(all), func(c budget.Counter) bool {
 		return !slices.Contains(periods, budget.CounterKey{Budget: c.Budget, Start: c.Start})
 	})
@@ -157,7 +163,7 @@ func countersPaged(t *test) {
 	queries := map[string]budget.CounterQuery{
 		"all":     {},
 		"keys":    {Keys: keysOf(all[2:12])},
-		"periods": {Periods: []budget.CounterKey{counterKey("a", "", 0), counterKey("B", "", 1), counterKey("a", "", 1)}},
+		"periods": {Periods: []budget.CounterKey{counterKey("a", "", 0), {Budget: "B", Start: starts()[0]}, {Budget: "a", Start: starts()[0]}}},
 	}
 	for _, q := range queries {
 		walk(t, read(t, budget.ReadTx.Counters, q), func(tx budget.ReadTx, ctx context.Context, after *budget.Counter, limit int) ([]budget.Counter, error) {
@@ -180,6 +186,7 @@ func countersDropped(t *test) {
 
 func countersHighest(t *test) {
 	ann, bob, Zoe := budget.Value{usage.User: "ann"}.Key(), budget.Value{usage.User: "bob"}.Key(), budget.Value{usage.User: "Zoe"}.Key()
+	lifetime := budget.CounterKey{Budget: "a", Start: starts()[0]}
 	highest := map[int]budget.Counter{ // by period
 		0: counter(counterKey("a", bob, 0), budget.Tally{Recorded: 5, Adjusted: 3, Reserved: 1}),
 		1: counter(counterKey("a", Zoe, 1), budget.Tally{Recorded: -1, Adjusted: 2}),
@@ -196,10 +203,13 @@ func countersHighest(t *test) {
 		highest[2],
 		counter(counterKey("a", bob, 2), budget.Tally{Recorded: -6}),
 		highest[3],
+		counter(lifetime, budget.Tally{Recorded: 5}),
 		counter(counterKey("b", "", 0), budget.Tally{Recorded: 1000}),
 	}})
-	var periods []budget.CounterKey
-	want := make(map[budget.CounterKey]budget.HighestCounter)
+	periods := []budget.CounterKey{lifetime}
+	want := map[budget.CounterKey]budget.HighestCounter{
+		lifetime: {Counter: counter(lifetime, budget.Tally{Recorded: 5}), Counters: 1},
+	}
 	for minute, counters := range []int{3, 3, 2, 1} {
 		periods = append(periods, counterKey("a", "", minute))
 		want[counterKey("a", "", minute)] = budget.HighestCounter{Counter: highest[minute], Counters: counters}

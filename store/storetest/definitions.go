@@ -225,7 +225,9 @@ func definitionsReplaced(t *test) {
 func definitionsDeleted(t *test) {
 	t.update(func(tx budget.Tx) error { return fill(t.Context(), tx) })
 	t.put(fullDefinition("a"), definition("b"))
-	t.write(budget.Writes{Counters: []budget.Counter{{CounterKey: counterKey("b", "", 0)}}})
+	t.write(budget.Writes{Counters: []budget.Counter{
+		{CounterKey: counterKey("b", "", 0)}, {CounterKey: budget.CounterKey{Budget: "a", Start: starts()[0]}},
+	}})
 	want := t.contents()
 	want.Definitions = []budget.Definition{definition("b")}
 	want.Counters = []budget.Counter{{CounterKey: counterKey("b", "", 0)}}

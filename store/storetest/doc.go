@@ -15,9 +15,10 @@
 // # What a store may rely on
 //
 // The tests are callers as the contract wants them: each transaction that writes begins with Fence, takes its steps in
-// the contract's order and changes definitions only behind an exclusive fence; each text is UTF-8 without control
-// characters, of up to 128 bytes where it is an id or the value of a dimension; each instant is in UTC and whole
-// microseconds. They do not make a budget before they count for it, since a store decides nothing.
+// the contract's order and changes definitions only behind an exclusive fence; no list of keys or rows names one twice;
+// each text is UTF-8 without control characters, of up to 128 bytes where it is an id or the value of a dimension; each
+// instant is in UTC and whole microseconds. They do not make a budget before they count for it, since a store decides
+// nothing.
 //
 // What comes back is compared exactly: texts and JSON byte for byte, decimals by value, instants as instants that are in
 // UTC. A nil slice or map that is part of a row comes back nil. Texts are ordered by their bytes, whatever a database's
@@ -29,8 +30,9 @@
 //
 // # How long it takes
 //
-// Each test opens a store of its own, some eighty in all, so that open should take milliseconds. With -short the
-// concurrent ones do less, with the environment variable PURSER_SOAK set to anything much more.
+// Each test opens a store of its own, about a hundred in [Run] and eighty in [RunBound], so that open should take
+// milliseconds. With -short those that look for races and compare random transactions do less, with the environment
+// variable PURSER_SOAK set to anything they do much more.
 //
 // A new version of this package may have new tests, so that a store that passed no longer does: the change log names
 // them.

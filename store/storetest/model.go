@@ -226,7 +226,7 @@ func (g *generator) counterKeys() []budget.CounterKey {
 	var keys []budget.CounterKey
 	for _, id := range some(g, 3, someIDs) {
 		for _, value := range some(g, 3, someNames) {
-			keys = append(keys, counterKey(id, value, g.IntN(3)))
+			keys = append(keys, budget.CounterKey{Budget: id, Value: value, Start: one(g, starts())})
 		}
 	}
 	return keys
@@ -235,8 +235,8 @@ func (g *generator) counterKeys() []budget.CounterKey {
 func (g *generator) periods() []budget.CounterKey {
 	var keys []budget.CounterKey
 	for _, id := range some(g, 4, someIDs) {
-		for _, minute := range some(g, 2, []int{0, 1, 2}) {
-			keys = append(keys, counterKey(id, "", minute))
+		for _, start := range some(g, 2, starts()) {
+			keys = append(keys, budget.CounterKey{Budget: id, Start: start})
 		}
 	}
 	return keys
@@ -353,7 +353,7 @@ func (g *generator) queries() queries {
 			Limit:  g.IntN(5),
 		},
 		counters: budget.CounterQuery{
-			After: perhaps(g, func() *budget.CounterKey { return pointer(counterKey(one(g, someIDs), names(), g.IntN(3))) }),
+			After: perhaps(g, func() *budget.CounterKey { return &budget.CounterKey{Budget: one(g, someIDs), Value: names(), Start: one(g, starts())} }),
 			Limit: g.IntN(10),
 		},
 		highest: g.periods(),
