@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/url"
 	"os"
@@ -31,11 +30,11 @@ func openSQLite(ctx context.Context, path string, o *Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	writes, err := sql.Open("sqlite", address+writing)
+	writes, err := openPrepared(address + writing)
 	if err != nil {
 		return nil, err
 	}
-	reads, err := sql.Open("sqlite", address+reading)
+	reads, err := openPrepared(address + reading)
 	if err != nil {
 		return nil, err
 	}

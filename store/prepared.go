@@ -1,0 +1,120 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+)
+
+// A prepared opens connections to SQLite that keep their statements prepared, as Postgres drivers do. Parsing takes a
+// third of the time of what a ledger writes. database/sql has nothing for it that works on one connection of a pool.
+type prepared struct {
+	driver  driver.Driver
+	address string
+}
+
+func openPrepared(address string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", address)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close() // nothing was opened, it only knows the driver
+	return sql.OpenDB(prepared{db.Driver(), address}), nil
+}
+
+// Driver is part of [driver.Connector].
+func (p prepared) Driver() driver.Driver { return p.driver }
+
+// Connect is part of [driver.Connector].
+func (p prepared) Connect(context.Context) (driver.Conn, error) {
+	conn, err := p.driver.Open(p.address)
+	if err != nil {
+		return nil, err
+	}
+	inner, ok := conn.(sqliteConn)
+	if !ok {
+		return nil, fmt.Errorf("a %T can't prepare statements", conn)
+	}
+	return &preparedConn{sqliteConn: inner, statements: make(map[string]sqliteStatement)}, nil
+}
+
+// What the driver's connections and statements can do.
+type (
+	sqliteConn interface {
+		driver.Conn
+		driver.ConnBeginTx
+		driver.ConnPrepareContext
+		driver.ExecerContext
+		driver.Pinger
+		driver.QueryerContext
+		driver.SessionResetter
+		driver.Validator
+	}
+	sqliteStatement interface {
+		driver.Stmt
+		driver.StmtExecContext
+		driver.StmtQueryContext
+	}
+)
+
+// A preparedConn is used by one goroutine at a time, and by one statement at a time with the same text.
+type preparedConn struct {
+	sqliteConn
+	statements map[string]sqliteStatement
+}
+
+// maxPrepared is how many statements a connection keeps. A ledger has some thirty different ones.
+const maxPrepared = 100
+
+// statement returns what is kept for a text; nil if it is not kept: it has no arguments, so that each such text is
+// another one, or there are enough.
+func (c *preparedConn) statement(ctx context.Context, text string, args []driver.NamedValue) (sqliteStatement, error) {
+	if s, ok := c.statements[text]; ok || len(args) == 0 || len(c.statements) == maxPrepared {
+		return s, nil
+	}
+	statement, err := c.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := statement.(sqliteStatement)
+	if !ok {
+		return nil, fmt.Errorf("a %T can't be executed with a context", statement)
+	}
+	c.statements[text] = s
+	return s, nil
+}
+
+// ExecContext is part of [driver.ExecerContext].
+func (c *preparedConn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	s, err := c.statement(ctx, text, args)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil:
+		return c.sqliteConn.ExecContext(ctx, text, args)
+	default:
+		return s.ExecContext(ctx, args)
+	}
+}
+
+// QueryContext is part of [driver.QueryerContext].
+func (c *preparedConn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	s, err := c.statement(ctx, text, args)
+	switch {
+	case err != nil:
+		return nil, err
+	case s == nil:
+		return c.sqliteConn.QueryContext(ctx, text, args)
+	default:
+		return s.QueryContext(ctx, args)
+	}
+}
+
+// Close is part of [driver.Conn]. SQLite would keep the file open as long as there are statements.
+func (c *preparedConn) Close() error {
+	for _, s := range c.statements {
+		_ = s.Close() // what is left of an error shows at the connection's own
+	}
+	return c.sqliteConn.Close()
+}
