@@ -353,7 +353,9 @@ func (g *generator) queries() queries {
 			Limit:  g.IntN(5),
 		},
 		counters: budget.CounterQuery{
-			After: perhaps(g, func() *budget.CounterKey { return &budget.CounterKey{Budget: one(g, someIDs), Value: names(), Start: one(g, starts())} }),
+			After: perhaps(g, func() *budget.CounterKey {
+				return &budget.CounterKey{Budget: one(g, someIDs), Value: names(), Start: one(g, starts())}
+			}),
 			Limit: g.IntN(10),
 		},
 		highest: g.periods(),
