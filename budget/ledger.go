@@ -24,6 +24,7 @@ type core struct {
 	store   Store
 	options Options
 	cache   *cache
+	guesses guesses
 	queue   *queue // nil: bound to a caller's transaction, nothing is grouped
 }
 

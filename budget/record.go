@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/purser-go/purser/internal/invalid"
@@ -196,21 +197,43 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 	for i, e := range entries {
 		subjects[i] = e.event.Subject
 	}
+	guess := c.guesses.next()
 	for {
 		known, err := c.cache.find(ctx, c.store, subjects)
 		if err != nil {
 			return err
 		}
-		err = c.store.Update(ctx, func(tx Tx) error { return c.recordIn(ctx, tx, entries, known) })
-		if !errors.Is(err, errStale) {
+		err = c.store.Update(ctx, func(tx Tx) error { return c.recordIn(ctx, tx, entries, known, guess) })
+		switch {
+		case errors.Is(err, ErrGuessedWrong):
+			guess = false
+			c.guesses.wrong()
+		case errors.Is(err, errStale):
+			c.cache.forget(known.catalog.Version)
+		default:
 			return err
 		}
-		c.cache.forget(known.catalog.Version)
 	}
 }
 
-// recordIn is the transaction that records.
-func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known found) error {
+// guesses decides when to guess that all events are new. After a wrong guess, which costs a transaction, more are likely:
+// where a file is imported a second time, say.
+type guesses struct{ pause atomic.Int32 }
+
+const pauseAfterWrongGuess = 16
+
+func (g *guesses) next() bool {
+	if g.pause.Load() <= 0 {
+		return true
+	}
+	g.pause.Add(-1)
+	return false
+}
+
+func (g *guesses) wrong() { g.pause.Store(pauseAfterWrongGuess) }
+
+// recordIn is the transaction that records. With guess, it takes one step instead of two if tx can.
+func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known found, guess bool) error {
 	firsts := make(map[EventKey]*entry, len(entries)) // the entries that are the events, should these be new
 	events := make([]StoredEvent, 0, len(entries))
 	for _, e := range entries {
@@ -222,8 +245,21 @@ func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known foun
 			events = append(events, e.event)
 		}
 	}
+	answer := func(inserted Inserted) {
+		for _, e := range entries {
+			if e.err == nil {
+				e.answer(firsts[e.event.Key()], inserted)
+			}
+		}
+	}
 	if err := tx.Fence(ctx, Shared); err != nil {
 		return err
+	}
+	if one, can := tx.(InsertApplier); can && guess && len(events) > 0 {
+		answer(Inserted{Version: known.catalog.Version})
+		return c.countWith(ctx, tx, entries, known, func(w Writes) (map[CounterKey]Counter, error) {
+			return one.InsertAndApply(ctx, known.catalog.Version, events, w)
+		})
 	}
 	inserted, err := tx.InsertEvents(ctx, events)
 	if err != nil {
@@ -232,11 +268,7 @@ func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known foun
 	if inserted.Version != known.catalog.Version {
 		return errStale
 	}
-	for _, e := range entries {
-		if e.err == nil {
-			e.answer(firsts[e.event.Key()], inserted)
-		}
-	}
+	answer(inserted)
 	return c.count(ctx, tx, entries, known)
 }
 
@@ -284,6 +316,15 @@ func sameContent(a, b StoredEvent) bool {
 // count adds the events that were recorded to their counters and to the sums of usage, and makes the alerts for the
 // levels that this crosses.
 func (c *core) count(ctx context.Context, tx Tx, entries []*entry, known found) error {
+	return c.countWith(ctx, tx, entries, known, func(w Writes) (map[CounterKey]Counter, error) {
+		if len(w.Counters) == 0 && len(w.Usage) == 0 {
+			return nil, nil
+		}
+		return tx.Apply(ctx, w)
+	})
+}
+
+func (c *core) countWith(ctx context.Context, tx Tx, entries []*entry, known found, apply func(Writes) (map[CounterKey]Counter, error)) error {
 	sums := newSums(known.zone)
 	for i, e := range entries {
 		if e.outcome != Recorded {
@@ -293,16 +334,7 @@ func (c *core) count(ctx context.Context, tx Tx, entries []*entry, known found) 
 			return err
 		}
 	}
-	return c.apply(ctx, tx, sums, Writes{})
-}
-
-// apply writes sums and what goes with them.
-func (c *core) apply(ctx context.Context, tx Tx, sums *sums, w Writes) error {
-	w.Counters, w.Usage = sums.counters(), sums.usage()
-	if len(w.Counters) == 0 && len(w.Usage) == 0 {
-		return nil
-	}
-	after, err := tx.Apply(ctx, w)
+	after, err := apply(Writes{Counters: sums.counters(), Usage: sums.usage()})
 	if err != nil {
 		return fmt.Errorf("count: %w", err)
 	}
