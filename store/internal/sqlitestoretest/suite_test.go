@@ -21,12 +21,30 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const settings = "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
 
-// An errorCode is an error with a result code, as the driver has them.
-type errorCode int
+// Errors with a result code, as three drivers have them.
+type (
+	codeMethod int // modernc.org/sqlite
 
-func (c errorCode) Error() string { return fmt.Sprintf("result code %d", int(c)) }
+	namedMethod int // github.com/ncruces/go-sqlite3
+	namedCode   uint16
 
-func (c errorCode) Code() int { return int(c) }
+	codeField struct{ ExtendedCode fieldCode } // github.com/mattn/go-sqlite3
+	fieldCode int
+)
+
+func (c codeMethod) Error() string            { return fmt.Sprintf("result code %d", int(c)) }
+func (c codeMethod) Code() int                { return int(c) }
+func (c namedMethod) Error() string           { return fmt.Sprintf("result code %d", int(c)) }
+func (c namedMethod) ExtendedCode() namedCode { return namedCode(c) }
+func (c codeField) Error() string             { return fmt.Sprintf("result code %d", c.ExtendedCode) }
+
+func codes(codes ...int) []error {
+	var errs []error
+	for _, code := range codes {
+		errs = append(errs, codeMethod(code), namedMethod(code), codeField{fieldCode(code)}, &codeField{fieldCode(code)})
+	}
+	return errs
+}
 
 func TestStore(t *testing.T) {
 	sqltest.Kit[*sqlitestore.Store]{
@@ -38,8 +56,12 @@ func TestStore(t *testing.T) {
 		New:     func(db *sql.DB) (*sqlitestore.Store, error) { return sqlitestore.New(db, nil) },
 		WithTx:  (*sqlitestore.Store).WithTx,
 		Adds:    "INSERT INTO purser_counters",
-		Raced:   errorCode(5),  // SQLITE_BUSY
-		Refused: errorCode(14), // SQLITE_CANTOPEN
+		// BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT, LOCKED_SHAREDCACHE
+		Rerun: codes(5, 6, 261, 517, 262),
+		// CANTOPEN, READONLY, READONLY_DBMOVED
+		Unavailable: codes(14, 8, 1032),
+		// ERROR, CORRUPT, FULL, CONSTRAINT_UNIQUE, NOTADB, IOERR_WRITE
+		Final: codes(1, 11, 13, 2067, 26, 778),
 	}.Run(t)
 }
 

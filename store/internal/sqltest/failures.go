@@ -19,7 +19,9 @@ func (k Kit[S]) failures(t *testing.T) {
 	t.Run("a connection whose ROLLBACK fails is thrown away", k.rollbackLost)
 	t.Run("a view whose connection is lost is run again", k.viewLost)
 	t.Run("a database that stays away is unavailable once the context ends", k.stayingAway)
-	t.Run("a client who is not served is told at once", k.notServed)
+	t.Run("after a lost race or connection all is run again", k.rerun)
+	t.Run("what makes the database unavailable is told at once", k.unavailable)
+	t.Run("any other error is returned as it is", k.final)
 	t.Run("a migration whose COMMIT is not answered is completed by another run", k.migrationUnanswered)
 }
 
@@ -115,14 +117,14 @@ func (k Kit[S]) commitUnsent(tt *testing.T) {
 
 func (k Kit[S]) commitRaced(tt *testing.T) {
 	t := k.trial(tt)
-	t.wire.failing("COMMIT", k.Raced, nil)
+	t.wire.failing("COMMIT", k.Rerun[0], nil)
 	t.is(t.add(), nil)
 	t.expect(2, 1)
 }
 
 func (k Kit[S]) connectionLost(tt *testing.T) {
 	t := k.trial(tt)
-	for i, failure := range [][2]error{{errLost, nil}, {nil, errLost}, {k.Raced, nil}} {
+	for i, failure := range [][2]error{{errLost, nil}, {nil, errLost}} {
 		t.wire.failing(k.Adds, failure[0], failure[1])
 		t.is(t.add(), nil)
 		t.expect(2*(i+1), int64(i+1))
@@ -169,11 +171,37 @@ func (k Kit[S]) stayingAway(tt *testing.T) {
 	t.is(err, errLost)
 }
 
-func (k Kit[S]) notServed(tt *testing.T) {
+func (k Kit[S]) rerun(tt *testing.T) {
 	t := k.trial(tt)
-	t.wire.failing("BEGIN", k.Refused, nil)
-	t.is(t.add(), budget.ErrUnavailable)
-	t.expect(1, 0)
+	for i, failure := range k.Rerun {
+		t.wire.failing(k.Adds, failure, nil)
+		t.is(t.add(), nil)
+		t.expect(2*(i+1), int64(i+1))
+	}
+}
+
+func (k Kit[S]) unavailable(tt *testing.T) {
+	t := k.trial(tt)
+	for i, failure := range k.Unavailable {
+		t.wire.failing(k.Adds, failure, nil)
+		err := t.add()
+		t.is(err, budget.ErrUnavailable)
+		t.is(err, failure)
+		t.expect(i+1, 0)
+	}
+}
+
+func (k Kit[S]) final(tt *testing.T) {
+	t := k.trial(tt)
+	for i, failure := range k.Final {
+		t.wire.failing(k.Adds, failure, nil)
+		err := t.add()
+		t.is(err, failure)
+		if errors.Is(err, budget.ErrUnavailable) {
+			t.Errorf("got error %v, which is not about availability", err)
+		}
+		t.expect(i+1, 0)
+	}
 }
 
 func (k Kit[S]) migrationUnanswered(t *testing.T) {

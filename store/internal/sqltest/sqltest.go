@@ -23,8 +23,9 @@ type Kit[S budget.Store] struct {
 	SideBySide bool
 	// Adds is how the statement begins that adds to counters.
 	Adds string
-	// Raced and Refused are errors like those of the driver about a lost race and about a client who is not served.
-	Raced, Refused error
+	// Errors are like those of the driver: after the first ones a transaction is run again, the next say that the database
+	// is not available, the last are returned as they are.
+	Rerun, Unavailable, Final []error
 }
 
 // Run runs all tests of the package.

@@ -1,0 +1,132 @@
+package pgstoretest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/pgtest"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/store/pgstore"
+	"github.com/purser-go/purser/usage"
+)
+
+func TestUnsuitableSettingsAreRefused(t *testing.T) {
+	for _, tt := range []struct{ name, value string }{
+		{"standard_conforming_strings", "off"},
+		{"client_encoding", "LATIN1"},
+		{"synchronous_commit", "off"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			db := with(t, tt.name, tt.value)
+			if err := pgstore.Migrate(t.Context(), db, nil); err != nil {
+				t.Fatal(err)
+			}
+			_, err := pgstore.New(db, nil)
+			if !errors.Is(err, budget.ErrSettings) || !strings.Contains(err.Error(), tt.name+" is "+tt.value) {
+				t.Errorf("got error %v, want ErrSettings that names %s and its value", err, tt.name)
+			}
+		})
+	}
+}
+
+// with opens an empty database on whose connections a setting has a value.
+func with(t *testing.T, setting, value string) *sql.DB {
+	t.Helper()
+	address, err := url.Parse(pgtest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := address.Query()
+	query.Set(setting, value)
+	address.RawQuery = query.Encode()
+	db, err := sql.Open("pgx", address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func TestNamesOfSchemasAreChecked(t *testing.T) {
+	for _, name := range []string{`a"; DROP TABLE purser_events; --`, "a b", "1a", "a.b", "ä", "a\x00", strings.Repeat("a", 64)} {
+		if _, err := pgstore.New(nil, &pgstore.Options{Schema: name}); !errors.Is(err, budget.ErrInvalid) {
+			t.Errorf("New with schema %q: got error %v, want ErrInvalid", name, err)
+		}
+		if err := pgstore.Migrate(t.Context(), nil, &pgstore.MigrateOptions{Schema: name}); !errors.Is(err, budget.ErrInvalid) {
+			t.Errorf("Migrate with schema %q: got error %v, want ErrInvalid", name, err)
+		}
+	}
+}
+
+// A store works whatever the connections' own defaults are.
+func TestDefaultsOfConnectionsDoNotMatter(t *testing.T) {
+	for _, tt := range []struct{ name, value string }{
+		{"default_transaction_isolation", "serializable"},
+		{"default_transaction_read_only", "on"},
+		{"timezone", "Pacific/Apia"},
+		{"bytea_output", "escape"},
+		{"intervalstyle", "sql_standard"},
+		{"plan_cache_mode", "force_generic_plan"},
+		{"default_query_exec_mode", "exec"},
+		{"default_query_exec_mode", "simple_protocol"},
+		{"default_query_exec_mode", "cache_describe"},
+	} {
+		t.Run(tt.name+" "+tt.value, func(t *testing.T) {
+			db := with(t, tt.name, tt.value)
+			if err := pgstore.Migrate(t.Context(), db, nil); err != nil {
+				t.Fatal(err)
+			}
+			s, err := pgstore.New(db, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range []string{"new", "same", "same"} {
+				if err := record(t.Context(), s, id); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := everything(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// everything reads with every kind of query and argument.
+func everything(ctx context.Context, s budget.Store) error {
+	year := period.Bounds{Start: time.UnixMicro(0), End: time.UnixMicro(1 << 50)}
+	acme := map[usage.Dimension]string{usage.Tenant: "acme", "label": ""}
+	return s.View(ctx, func(r budget.ReadTx) error {
+		var errs [12]error
+		_, errs[0] = r.Catalog(ctx)
+		_, errs[1] = r.Definitions(ctx, []budget.ScopeKey{{Shape: "s"}})
+		_, errs[2] = r.Budgets(ctx, budget.BudgetQuery{
+			IDs: []string{"b"}, Owner: new("o"), Metric: usage.Tokens, Enabled: new(true),
+			Scope: budget.Scope{"tenant": budget.Each}, Labels: map[string]string{"a": "b"},
+			After: &budget.BudgetCursor{}, Offset: 1,
+		})
+		_, errs[3] = r.CountBudgets(ctx, budget.BudgetQuery{Enabled: new(false)})
+		_, errs[4] = r.Counters(ctx, budget.CounterQuery{Keys: []budget.CounterKey{{Budget: "b"}}, Limit: 1})
+		_, errs[5] = r.Counters(ctx, budget.CounterQuery{Periods: []budget.CounterKey{{Budget: "b"}}, After: &budget.CounterKey{}})
+		_, errs[6] = r.Highest(ctx, []budget.CounterKey{{Budget: "b"}})
+		_, errs[7] = r.Usage(ctx, budget.UsageQuery{
+			Slices: []usage.Slice{{Grain: usage.Raw, Bounds: year}, {Grain: usage.Days, Bounds: year}},
+			Where:  map[usage.Dimension]string{usage.User: ""}, By: []usage.Dimension{usage.Tenant},
+		})
+		_, errs[8] = r.Events(ctx, budget.EventQuery{Span: year, Where: acme, After: &budget.EventCursor{}})
+		_, errs[9] = r.Adjustments(ctx, budget.AdjustmentQuery{Budgets: []string{"b"}, IDs: []string{"a"}})
+		_, errs[10] = r.Alerts(ctx, budget.AlertQuery{Budgets: []string{"b"}, After: &budget.TimeCursor{}})
+		_, errs[11] = r.Audit(ctx, budget.AuditQuery{Tenant: new(""), Actor: "a", Action: "b", Target: "c", Span: year, After: &budget.TimeCursor{}})
+		return errors.Join(errs[:]...)
+	})
+}
