@@ -30,8 +30,8 @@ var (
 	// or the caller's context ended while the work was under way. Sending the same ids again is safe, and is the remedy.
 	ErrOutcomeUnknown = errors.New("outcome unknown; sending the same ids again is safe")
 
-	// ErrGuessedWrong is what [InsertApplier] returns where events were not new or the catalog has moved on. A ledger then
-	// takes the two steps; no caller of a ledger meets it.
+	// ErrGuessedWrong is what a [Recorder] returns where events were not new or the catalog has moved on. A ledger then
+	// takes one step after the other; no caller of a ledger meets it.
 	ErrGuessedWrong = errors.New("guessed wrong")
 
 	// ErrUnavailable says that the store could not be reached, refused the connection, or did not answer in time.

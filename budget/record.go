@@ -232,7 +232,7 @@ func (g *guesses) next() bool {
 
 func (g *guesses) wrong() { g.pause.Store(pauseAfterWrongGuess) }
 
-// recordIn is the transaction that records. With guess, it takes one step instead of two if tx can.
+// recordIn is the transaction that records. With guess, it is one step instead of three if tx can.
 func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known found, guess bool) error {
 	firsts := make(map[EventKey]*entry, len(entries)) // the entries that are the events, should these be new
 	events := make([]StoredEvent, 0, len(entries))
@@ -252,14 +252,14 @@ func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known foun
 			}
 		}
 	}
-	if err := tx.Fence(ctx, Shared); err != nil {
-		return err
-	}
-	if one, can := tx.(InsertApplier); can && guess && len(events) > 0 {
+	if one, can := tx.(Recorder); can && guess && len(events) > 0 {
 		answer(Inserted{Version: known.catalog.Version})
 		return c.countWith(ctx, tx, entries, known, func(w Writes) (map[CounterKey]Counter, error) {
-			return one.InsertAndApply(ctx, known.catalog.Version, events, w)
+			return one.Record(ctx, known.catalog.Version, events, w)
 		})
+	}
+	if err := tx.Fence(ctx, Shared); err != nil {
+		return err
 	}
 	inserted, err := tx.InsertEvents(ctx, events)
 	if err != nil {

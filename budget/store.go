@@ -104,13 +104,13 @@ type Tx interface {
 	Apply(ctx context.Context, w Writes) (map[CounterKey]Counter, error)
 }
 
-// An InsertApplier is a [Tx] that can do in one round trip what InsertEvents and Apply take two for. It is an optional
+// A Recorder is a [Tx] that can do in one round trip what Fence, InsertEvents and Apply take three for. It is an optional
 // ability: a ledger uses it where it finds it.
-type InsertApplier interface {
-	// InsertAndApply does what InsertEvents with these events and then Apply with w do, if all events are new and the
-	// catalog's version is this one; w has Counters and Usage only. Otherwise it returns ErrGuessedWrong, and the
-	// transaction can only be given up.
-	InsertAndApply(ctx context.Context, version int64, events []StoredEvent, w Writes) (map[CounterKey]Counter, error)
+type Recorder interface {
+	// Record does what Fence with Shared, InsertEvents with these events and Apply with w do, if all events are new and
+	// the catalog's version is this one; w has Counters and Usage only. Otherwise it returns ErrGuessedWrong, and the
+	// transaction can only be given up. It is the first step of its transaction.
+	Record(ctx context.Context, version int64, events []StoredEvent, w Writes) (map[CounterKey]Counter, error)
 }
 
 // FenceMode says whom a fence keeps out.

@@ -11,6 +11,7 @@ import (
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/store/pgstore"
+	"github.com/purser-go/purser/store/pgstore/pgxpipe"
 )
 
 const (
@@ -37,7 +38,7 @@ func openPostgres(ctx context.Context, url string, o *Options) (*Store, error) {
 				return nil, fmt.Errorf("%s: %w", config.Host, err)
 			}
 		}
-		s, err := pgstore.New(db, &pgstore.Options{Schema: o.Schema})
+		s, err := pgstore.New(db, &pgstore.Options{Schema: o.Schema, Pipeline: pgxpipe.Pipeline{}})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", config.Host, err)
 		}

@@ -17,7 +17,8 @@ import (
 
 // engine is what is particular to Postgres.
 type engine struct {
-	schema string // "": where the search_path leads
+	schema   string   // "": where the search_path leads
+	pipeline Pipeline // nil: there is none
 
 	begin        [4]string // by bunstore.Access
 	fence        [2]string // by budget.FenceMode
@@ -28,13 +29,12 @@ type engine struct {
 
 var _ bunstore.Engine = (*engine)(nil)
 
+const readWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+
 func newEngine(schema string) *engine {
 	e := &engine{schema: schema}
-	const (
-		readWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
-		// An exclusive lock that waits keeps all who come later waiting. So it does not wait for long: it tries again.
-		notForLong = "; SET LOCAL lock_timeout = '50ms'; "
-	)
+	// An exclusive lock that waits keeps all who come later waiting. So it does not wait for long: it tries again.
+	const notForLong = "; SET LOCAL lock_timeout = '50ms'; "
 	e.fence = [2]string{
 		budget.Shared:    "LOCK TABLE " + e.Table("purser_catalog") + " IN ROW SHARE MODE",
 		budget.Exclusive: "LOCK TABLE " + e.Table("purser_catalog") + " IN EXCLUSIVE MODE",
@@ -181,10 +181,7 @@ func (e *engine) Add(ctx context.Context, q bunstore.Querier, counters []budget.
 	if len(counters) == 0 && len(sums) == 0 {
 		return nil, nil
 	}
-	text, args := e.addCounters, arrays(bunstore.CounterColumns, counters)
-	if len(sums) > 0 {
-		text, args = e.addBoth, append(args, arrays(bunstore.UsageColumns, sums)...)
-	}
+	text, args := e.adding(counters, sums)
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err

@@ -32,6 +32,8 @@ type Options struct {
 	// Schema is the schema of the tables: letters, digits and underscores. Defaults to "", which is where the search_path
 	// of the connections leads.
 	Schema string
+	// Pipeline sends several statements in one round trip. Defaults to nil: each takes one.
+	Pipeline Pipeline
 }
 
 // A Store is a [budget.Store] in Postgres.
@@ -50,6 +52,7 @@ func New(db *sql.DB, o *Options) (*Store, error) {
 		return nil, err
 	}
 	engine := newEngine(o.Schema)
+	engine.pipeline = o.Pipeline
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
 	if err := tables(engine).Check(ctx, db, checkSettings); err != nil {

@@ -30,15 +30,20 @@ func ScanCounters(rows *sql.Rows) ([]budget.Counter, error) {
 	defer rows.Close()
 	var counters []budget.Counter
 	for rows.Next() {
-		var c budget.Counter
-		err := rows.Scan(&c.Budget, &c.Value, &c.Start,
-			&c.Recorded, &c.Adjusted, &c.Reserved, &c.Pruned, &c.Denied, &c.WouldDeny, &c.Episode)
+		c, err := ScanCounter(rows.Scan)
 		if err != nil {
 			return nil, err
 		}
 		counters = append(counters, c)
 	}
 	return counters, rows.Err()
+}
+
+// ScanCounter reads a row of [CounterColumns].
+func ScanCounter(scan func(dest ...any) error) (c budget.Counter, err error) {
+	err = scan(&c.Budget, &c.Value, &c.Start,
+		&c.Recorded, &c.Adjusted, &c.Reserved, &c.Pruned, &c.Denied, &c.WouldDeny, &c.Episode)
+	return c, err
 }
 
 func (r *counterRow) counter() budget.Counter {

@@ -58,6 +58,17 @@ type Engine interface {
 	Classify(err error) Class
 }
 
+// A Piper is an [Engine] that may be able to send several statements in one round trip.
+type Piper interface {
+	// Pipes reports whether it is able.
+	Pipes() bool
+
+	// Record begins a transaction with a shared fence, and does what InsertEvents and Add do. It reports whether all
+	// events were new and the catalog's version is this one; if not, what it did must not stay.
+	Record(ctx context.Context, conn *sql.Conn, version int64, events []budget.StoredEvent,
+		counters []budget.Counter, sums []budget.UsageAdd) (after []budget.Counter, asGuessed bool, err error)
+}
+
 // A Querier sends statements.
 type Querier interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)

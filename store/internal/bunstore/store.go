@@ -40,7 +40,7 @@ func (s *Store) Update(ctx context.Context, fn func(budget.Tx) error) error {
 		return s.savepoint(ctx, func(r *reader) error { return fn(&tx{r}) })
 	}
 	return again(ctx, func() (Class, error) {
-		return s.run(ctx, s.writes, ReadWrite, func(r *reader) error { return fn(&tx{r}) })
+		return s.run(ctx, s.writes, ReadWrite, func(r *reader) error { return fn(s.tx(r)) })
 	})
 }
 

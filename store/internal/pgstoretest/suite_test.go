@@ -8,7 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/purser-go/purser/internal/pgtest"
-	"github.com/purser-go/purser/store/internal/sqltest"
+	"github.com/purser-go/purser/internal/sqltest"
 	"github.com/purser-go/purser/store/pgstore"
 	"github.com/purser-go/purser/store/pgstore/pgxpipe"
 )
