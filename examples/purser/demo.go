@@ -133,7 +133,7 @@ func (d *demo) makeBudgets(ctx context.Context) error {
 
 // replay records the events, a batch at a time, with the clock at the last event of the batch.
 func (d *demo) replay(ctx context.Context, events []usage.Event) error {
-	line := d.program.newProgress("replay", int64(len(events)))
+	line := d.program.newProgress("replay", true)
 	defer line.end()
 	start := time.Now()
 	for batch := range slices.Chunk(events, 500) {
@@ -151,7 +151,7 @@ func (d *demo) replay(ctx context.Context, events []usage.Event) error {
 			}
 		}
 		d.recorded += int64(len(batch))
-		line.update(d.recorded, d.recorded)
+		line.update(d.recorded, int64(len(events)))
 	}
 	d.took = time.Since(start)
 	return nil

@@ -69,13 +69,15 @@ type importing struct {
 	options *intake.Options
 
 	line  *progress
+	size  int64 // of the files in bytes, 0 if that can't be known
 	sum   intake.Summary
-	shown int // bad rows
-	read  atomic.Int64
+	shown int          // bad rows
+	read  atomic.Int64 // bytes
 }
 
 func (i *importing) run(ctx context.Context, files []string) error {
-	i.line = i.program.newProgress("import", totalSize(files))
+	i.size = totalSize(files)
+	i.line = i.program.newProgress("import", i.size > 0)
 	var failed error
 	for _, file := range files {
 		if err := i.file(ctx, file); err != nil {
@@ -115,9 +117,18 @@ func (i *importing) file(ctx context.Context, name string) error {
 		for _, row := range bad {
 			i.showBad(name, row)
 		}
-		i.line.update(i.sum.Rows(), i.read.Load())
+		i.line.update(i.sum.Rows(), i.rows())
 	})
 	return err
+}
+
+// rows returns how many rows the files have if the rest of their bytes is like what was read.
+func (i *importing) rows() int64 {
+	read := i.read.Load()
+	if read == 0 {
+		return 0
+	}
+	return int64(float64(i.sum.Rows()) * float64(i.size) / float64(read))
 }
 
 func (i *importing) open(name string) (io.ReadCloser, error) {
@@ -136,7 +147,6 @@ func (i *importing) showBad(file string, row *intake.RowError) {
 		return
 	}
 	i.shown++
-	i.line.end()
 	for _, reason := range strings.Split(row.Err.Error(), "\n") {
 		i.program.complain("%s:%d: %s", file, row.Line, reason)
 	}

@@ -9,9 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/shopspring/decimal"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/purser-go/purser/alert"
 )
@@ -146,40 +149,31 @@ func (p *program) paint(s string, level alert.Level) string {
 	return levelColours[level].EscapeSeq() + s + text.Reset.EscapeSeq()
 }
 
-// bar draws a share of 1 in so many characters, to an eighth of one. A share above 1 is a full bar.
+// barStyle is how bars look, of statuses as of progress.
+var barStyle = mpb.BarStyle().Lbound("").Filler("█").Tip("").Padding("░").Rbound("")
+
+// bar draws a share of 1 in so many characters. A share above 1 is a full bar.
 func bar(share float64, width int) string {
-	const parts = "▏▎▍▌▋▊▉█"
-	eighths := int(min(max(share, 0), 1) * float64(width) * 8)
-	full, rest := eighths/8, eighths%8
-	drawn := strings.Repeat("█", full)
-	if rest > 0 {
-		drawn += string([]rune(parts)[rest-1])
-		full++
-	}
-	return drawn + strings.Repeat("░", width-full)
+	const parts = 1_000_000
+	var b strings.Builder
+	drawn := decor.Statistics{AvailableWidth: width, Total: parts, Current: int64(parts * min(max(share, 0), 1))}
+	_ = barStyle.Build().Fill(&b, drawn) // a strings.Builder takes everything
+	return b.String()
 }
 
 // amount writes a number with a comma between thousands.
 func amount(d decimal.Decimal) string {
-	whole, fraction, _ := strings.Cut(d.String(), ".")
-	whole, negative := strings.CutPrefix(whole, "-")
-	var b strings.Builder
-	if negative {
-		b.WriteByte('-')
+	written := humanize.BigComma(d.Abs().BigInt())
+	if _, fraction, found := strings.Cut(d.String(), "."); found {
+		written += "." + fraction
 	}
-	for i, digit := range whole {
-		if i > 0 && (len(whole)-i)%3 == 0 {
-			b.WriteByte(',')
-		}
-		b.WriteRune(digit)
+	if d.IsNegative() {
+		written = "-" + written
 	}
-	if fraction != "" {
-		b.WriteString("." + fraction)
-	}
-	return b.String()
+	return written
 }
 
-func whole(n int64) string { return amount(decimal.NewFromInt(n)) }
+func whole(n int64) string { return humanize.Comma(n) }
 
 // percent writes a percentage cut to one place, so that it never claims a level that was not reached.
 func percent(d decimal.Decimal) string { return d.Truncate(1).StringFixed(1) + " %" }

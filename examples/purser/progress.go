@@ -1,59 +1,56 @@
 package main
 
 import (
-	"fmt"
 	"io"
-	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 )
 
-// A progress is one line on a terminal that says how far something is. It is nil, and draws nothing, where there is no
+// A progress is a line on a terminal that says how far something is. It is nil, and draws nothing, where there is no
 // terminal.
 type progress struct {
-	to    io.Writer
-	title string
-	bytes int64 // in all; 0: not known
-	start time.Time
-	drawn time.Time
-	now   func() time.Time
+	program *program
+	stderr  io.Writer // the program's own
+	lines   *mpb.Progress
+	bar     *mpb.Bar
 }
 
-const redraw = 100 * time.Millisecond
-
-func (p *program) newProgress(title string, bytes int64) *progress {
+// newProgress draws a line until it is ended. What the program says on stderr meanwhile stands above it. A line without a
+// goal counts events and says nothing about how many there will be.
+func (p *program) newProgress(title string, goal bool) *progress {
 	if !p.live {
 		return nil
 	}
-	return &progress{to: p.stderr, title: title, bytes: bytes, start: time.Now(), now: time.Now}
+	done := []decor.Decorator{
+		decor.CurrentNoUnit("%d events  "), decor.AverageSpeed(0, "%.0f/s  "), decor.Elapsed(decor.ET_STYLE_GO),
+	}
+	filler := mpb.NopStyle().Build()
+	if goal {
+		filler = barStyle.Build()
+		done = append([]decor.Decorator{decor.NewPercentage(" % d  ")}, done...)
+		done = append(done, decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO), decor.Name(" left"))
+	}
+	l := &progress{program: p, stderr: p.stderr, lines: mpb.New(mpb.WithOutput(p.stderr), mpb.WithWidth(20))}
+	l.bar = l.lines.MustAdd(0, filler, mpb.BarFillerTrim(),
+		mpb.PrependDecorators(decor.Name(title+" ")), mpb.AppendDecorators(done...))
+	p.stderr = l.lines
+	return l
 }
 
-// update draws the line: how many events, how many of the bytes.
-func (l *progress) update(events, bytes int64) {
-	if l == nil || l.now().Sub(l.drawn) < redraw {
-		return
+// update says how many events are done, of how many in all.
+func (l *progress) update(events, all int64) {
+	if l != nil {
+		l.bar.SetTotal(all, false)
+		l.bar.SetCurrent(events)
 	}
-	l.drawn = l.now()
-	fmt.Fprintf(l.to, "\r\x1b[K%s", l.line(events, bytes))
-}
-
-func (l *progress) line(events, bytes int64) string {
-	took := l.now().Sub(l.start)
-	rate := int64(float64(events) / max(took.Seconds(), 0.001))
-	counts := fmt.Sprintf("%s events  %s/s", whole(events), whole(rate))
-	if l.bytes <= 0 {
-		return l.title + "  " + counts
-	}
-	share := min(float64(bytes)/float64(l.bytes), 1)
-	line := fmt.Sprintf("%s %s %3.0f %%  %s", l.title, bar(share, 20), 100*share, counts)
-	if share > 0 {
-		left := time.Duration(float64(took) * (1 - share) / share)
-		line += fmt.Sprintf("  %s left", left.Round(time.Second))
-	}
-	return line
 }
 
 // end takes the line away.
 func (l *progress) end() {
 	if l != nil {
-		fmt.Fprint(l.to, "\r\x1b[K")
+		l.bar.Abort(true)
+		l.lines.Wait()
+		l.program.stderr = l.stderr
 	}
 }

@@ -30,7 +30,7 @@ func (p *program) verify() *cobra.Command {
 		if rebuild {
 			check = l.Rebuild
 		}
-		line := p.newProgress("verify", 0)
+		line := p.newProgress("verify", false)
 		found, err := check(ctx, func(events int64) { line.update(events, 0) })
 		line.end()
 		if err != nil {
