@@ -1,0 +1,117 @@
+package storetest
+
+import (
+	"errors"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/usage"
+)
+
+// recorders tests the optional ability of a [budget.Tx] to be a [budget.Recorder]. There is nothing to test where it is not.
+func recorders() section[*test] {
+	return section[*test]{"Recorder", []rule[*test]{
+		{"Record does what Fence and InsertEvents and Apply do", recorderRecords},
+		{"Record of an event that is not new guesses wrong and nothing stays", recorderNotNew},
+		{"Record with another version guesses wrong and nothing stays", recorderOtherVersion},
+		{"Record that is followed by an error leaves nothing", recorderFollowed},
+		{"Record of a sum that would pass int64 is ErrOverflow", recorderOverflow},
+	}}
+}
+
+// recordings returns what Record is given: events, and what they add.
+func recordings() ([]budget.StoredEvent, budget.Writes) {
+	events := []budget.StoredEvent{event("b", "2"), event("a", "1"), event("a", "2")}
+	return events, budget.Writes{
+		Counters: []budget.Counter{
+			counter(counterKey("budget", "x", 0), budget.Tally{Recorded: 7}),
+			counter(counterKey("budget", "", 0), budget.Tally{Recorded: 3}),
+		},
+		Usage: []budget.UsageAdd{
+			{UsageKey: usageKey("b", 0), Totals: usage.Totals{Requests: 1}},
+			{UsageKey: usageKey("a", 0), Totals: usage.Totals{Requests: 2}},
+		},
+	}
+}
+
+// record records in a transaction of its own; then is what it does after that. It reports whether the store can.
+func (t *test) record(version int64, events []budget.StoredEvent, w budget.Writes, then error) (map[budget.CounterKey]budget.Counter, bool, error) {
+	t.Helper()
+	var after map[budget.CounterKey]budget.Counter
+	able := false
+	err := t.store.Update(t.Context(), func(tx budget.Tx) (err error) {
+		recorder, ok := tx.(budget.Recorder)
+		if able = ok; !able {
+			return nil
+		}
+		if after, err = recorder.Record(t.Context(), version, events, w); err != nil {
+			return err
+		}
+		return then
+	})
+	return after, able, err
+}
+
+func recorderRecords(t *test) {
+	events, w := recordings()
+	after, able, err := t.record(t.catalog().Version, events, w, nil)
+	if !able {
+		return
+	}
+	equal(t, "Record of new events succeeds", nil, err)
+	equal(t, "it returns the counters after it", map[budget.CounterKey]budget.Counter{
+		w.Counters[0].CounterKey: w.Counters[0], w.Counters[1].CounterKey: w.Counters[1],
+	}, after)
+	equal(t, "the events are stored", []budget.StoredEvent{events[1], events[2], events[0]}, t.events())
+
+	more := []budget.StoredEvent{event("a", "3")}
+	w.Usage = nil
+	after, _, err = t.record(t.catalog().Version, more, w, nil)
+	equal(t, "Record of more events succeeds", nil, err)
+	equal(t, "it adds to the counters", int64(14), after[w.Counters[0].CounterKey].Recorded)
+	w.Counters = nil
+	_, _, err = t.record(t.catalog().Version, []budget.StoredEvent{event("a", "4")}, w, nil)
+	equal(t, "Record of events that add nothing succeeds", nil, err)
+	equal(t, "its event is stored", 5, len(t.events()))
+}
+
+func recorderNotNew(t *test) {
+	events, w := recordings()
+	t.insert(events[1])
+	before := t.contents()
+	if _, able, err := t.record(t.catalog().Version, events, w, nil); able {
+		equal(t, "an event that stands is ErrGuessedWrong", true, errors.Is(err, budget.ErrGuessedWrong))
+		equal(t, "nothing stays", before, t.contents())
+	}
+}
+
+func recorderOtherVersion(t *test) {
+	events, w := recordings()
+	before := t.contents()
+	if _, able, err := t.record(t.catalog().Version+1, events, w, nil); able {
+		equal(t, "another version is ErrGuessedWrong", true, errors.Is(err, budget.ErrGuessedWrong))
+		equal(t, "nothing stays", before, t.contents())
+	}
+}
+
+func recorderFollowed(t *test) {
+	events, w := recordings()
+	before := t.contents()
+	failure := errors.New("then it failed")
+	if _, able, err := t.record(t.catalog().Version, events, w, failure); able {
+		equal(t, "Update returns the error of fn", true, errors.Is(err, failure))
+		equal(t, "nothing stays", before, t.contents())
+	}
+}
+
+func recorderOverflow(t *test) {
+	events, w := recordings()
+	if _, able, err := t.record(t.catalog().Version, events[:1], w, nil); !able || err != nil {
+		equal(t, "Record of new events succeeds", nil, err)
+		return
+	}
+	before := t.contents()
+	w.Counters[1].Recorded = 1<<63 - 1
+	_, _, err := t.record(t.catalog().Version, events[1:], w, nil)
+	equal(t, "it is ErrOverflow", true, errors.Is(err, budget.ErrOverflow))
+	equal(t, "nothing stays", before, t.contents())
+}
