@@ -94,7 +94,7 @@ func namesAround() (before, after []string) {
 	return before, after
 }
 
-// store stores the rows that the steps take, but for those that are to be new.
+// storeNamed stores the rows that the steps take, but for those that are to be new.
 func (t *test) storeNamed() {
 	t.Helper()
 	before, after := namesAround()
@@ -107,6 +107,7 @@ func (t *test) storeNamed() {
 	t.write(budget.Writes{Counters: zeros(keysNamed("stored", shuffled(names))), Usage: oneEach(shuffled(names))})
 }
 
+// runsBeside takes a step while another transaction that has taken it with other rows is open.
 func runsBeside(t *test, step namedStep) {
 	t.storeNamed()
 	one := t.hold(func(tx budget.Tx) error { return step.take(t.Context(), tx, []string{"B1", "b1"}) })
@@ -133,6 +134,7 @@ func takesInOrder(t *test, step namedStep) {
 	ends(t, "it waits only until the other transaction ends", first)
 }
 
+// countersFirst lets a transaction wait for a counter, and looks whether it has taken a sum by then.
 func countersFirst(t *test) {
 	t.storeNamed()
 	write := func(counters, sums []string) func(tx budget.Tx) error {
