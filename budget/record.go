@@ -205,7 +205,8 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 		}
 		err = c.store.Update(ctx, func(tx Tx) error { return c.recordIn(ctx, tx, entries, known, guess) })
 		switch {
-		case errors.Is(err, ErrGuessedWrong):
+		// A sum that overflows may do so by events that are not new.
+		case guess && (errors.Is(err, ErrGuessedWrong) || errors.Is(err, ErrOverflow)):
 			guess = false
 			c.guesses.wrong()
 		case errors.Is(err, errStale):
