@@ -33,14 +33,15 @@ var classes = map[string]bunstore.Class{
 }
 
 // Classify implements [bunstore.Engine]. It is the one place that knows what drivers' errors look like.
-func (*engine) Classify(err error) bunstore.Class {
+func (*engine) Classify(err error) (bunstore.Class, bool) {
 	var coded interface{ SQLState() string }
 	if !errors.As(err, &coded) {
-		return bunstore.Other
+		return bunstore.Other, false
 	}
 	code := coded.SQLState()
-	if class, ok := classes[code]; ok || len(code) < 2 {
-		return class
+	class, ok := classes[code]
+	if !ok && len(code) > 2 {
+		class = classes[code[:2]]
 	}
-	return classes[code[:2]]
+	return class, true
 }

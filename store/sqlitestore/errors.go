@@ -21,20 +21,18 @@ const (
 )
 
 // Classify implements [bunstore.Engine]. It is the one place that knows what drivers' errors look like.
-func (*engine) Classify(err error) bunstore.Class {
+func (*engine) Classify(err error) (bunstore.Class, bool) {
 	code, ok := resultCode(err)
 	switch {
-	case !ok:
-		return bunstore.Other
 	case code&primary == codeBusy, code&primary == codeLocked:
-		return bunstore.Raced
+		return bunstore.Raced, ok
 	case code&primary == codeCantOpen, code&primary == codeReadOnly:
-		return bunstore.Unavailable
+		return bunstore.Unavailable, ok
 	// A column that is added to beyond 64 bits becomes a float, which a STRICT table refuses. sum() says so itself.
 	case code == codeConstraintDatatype, code&primary == codeError && strings.Contains(err.Error(), "integer overflow"):
-		return bunstore.Overflow
+		return bunstore.Overflow, ok
 	default:
-		return bunstore.Other
+		return bunstore.Other, ok
 	}
 }
 
@@ -47,7 +45,8 @@ func resultCode(err error) (int, bool) {
 	return namedCode(err)
 }
 
-// namedCode finds a code whose type is the driver's own: a method of ncruces/go-sqlite3, a field of mattn/go-sqlite3.
+// namedCode finds a code whose type is the driver's own. With ncruces/go-sqlite3 an error has it as a method ExtendedCode,
+// or is it, as a number with a method Code or ExtendedCode. With mattn/go-sqlite3 it is a field.
 func namedCode(err error) (int, bool) {
 	switch e := err.(type) { //nolint:errorlint // the tree is walked here, node by node
 	case nil:
@@ -61,7 +60,13 @@ func namedCode(err error) (int, bool) {
 		return 0, false
 	}
 	value := reflect.ValueOf(err)
-	if method := value.MethodByName("ExtendedCode"); method.IsValid() && method.Type().NumIn() == 0 && method.Type().NumOut() == 1 {
+	method := value.MethodByName("ExtendedCode")
+	if method.IsValid() || value.MethodByName("Code").IsValid() {
+		if code, ok := number(value); ok {
+			return code, true
+		}
+	}
+	if method.IsValid() && method.Type().NumIn() == 0 && method.Type().NumOut() == 1 {
 		return number(method.Call(nil)[0])
 	}
 	if value = reflect.Indirect(value); value.Kind() == reflect.Struct {

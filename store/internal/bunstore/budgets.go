@@ -209,7 +209,7 @@ func (r *reader) Catalog(ctx context.Context) (budget.Catalog, error) {
 		OrderExpr("shape").
 		Scan(ctx)
 	if err != nil {
-		return budget.Catalog{}, r.step(err)
+		return budget.Catalog{}, r.step(ctx, err)
 	}
 	var c budget.Catalog
 	for _, row := range rows {
@@ -234,14 +234,14 @@ func (r *reader) Definitions(ctx context.Context, keys []budget.ScopeKey) (map[b
 	b := r.bind()
 	q := b.from("purser_budgets", &rows).OrderExpr("id")
 	if err := b.in(q, "scope_shape, scope_fixed", []Type{Text, Text}, tuples).Scan(ctx); err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	all, err := definitions(rows)
 	for _, d := range all {
 		key := d.Scope.Key()
 		found[key] = append(found[key], d)
 	}
-	return found, r.step(err)
+	return found, r.step(ctx, err)
 }
 
 func (r *reader) Budgets(ctx context.Context, query budget.BudgetQuery) ([]budget.Definition, error) {
@@ -256,10 +256,10 @@ func (r *reader) Budgets(ctx context.Context, query budget.BudgetQuery) ([]budge
 		q.Where("(created_at, id) < (?, ?)", b.arg(micros(after.CreatedAt)), b.arg(after.ID))
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	found, err := definitions(rows)
-	return found, r.step(err)
+	return found, r.step(ctx, err)
 }
 
 func (r *reader) CountBudgets(ctx context.Context, query budget.BudgetQuery) (int, error) {
@@ -267,7 +267,7 @@ func (r *reader) CountBudgets(ctx context.Context, query budget.BudgetQuery) (in
 	b := r.bind()
 	q := b.selecting(b.from("purser_budgets", &rows).ColumnExpr("count(*) AS budgets"), query)
 	if err := q.Scan(ctx); err != nil {
-		return 0, r.step(err)
+		return 0, r.step(ctx, err)
 	}
 	return rows[0].Budgets, nil
 }

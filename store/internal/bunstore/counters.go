@@ -74,7 +74,7 @@ func (r *reader) Counters(ctx context.Context, query budget.CounterQuery) ([]bud
 		q.Where("(budget, scope_value, period_start) > (?, ?, ?)", b.arg(after.Budget), b.arg(after.Value), b.arg(after.Start))
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	counters := make([]budget.Counter, len(rows))
 	for i := range rows {
@@ -113,7 +113,7 @@ func (r *reader) Highest(ctx context.Context, periods []budget.CounterKey) (map[
 		ColumnExpr("row_number() OVER (PARTITION BY budget, period_start ORDER BY recorded + adjusted DESC, scope_value) AS place")
 	err := r.store.bun.NewSelect().Conn(b).Model(&rows).ModelTableExpr("(?) AS t", ranked).Where("place = 1").Scan(ctx)
 	if err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	for i := range rows {
 		c := rows[i].counter()
@@ -131,7 +131,7 @@ func (t *tx) LockCounters(ctx context.Context, keys []budget.CounterKey) (map[bu
 		counters[i].CounterKey = key
 	}
 	locked, err := t.store.engine.Add(ctx, t, counters, nil)
-	return byKey(locked), t.step(err)
+	return byKey(locked), t.step(ctx, err)
 }
 
 func byKey(counters []budget.Counter) map[budget.CounterKey]budget.Counter {

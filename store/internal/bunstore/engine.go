@@ -54,8 +54,8 @@ type Engine interface {
 	// SchemaExists is a query for the number of tables named purser_schema: 0 or 1.
 	SchemaExists() string
 
-	// Classify says what an error of the database means.
-	Classify(err error) Class
+	// Classify says what an error of the database means. It reports false for what is none.
+	Classify(err error) (Class, bool)
 }
 
 // A Piper is an [Engine] that may be able to send several statements in one round trip.

@@ -106,21 +106,21 @@ func (r *reader) Events(ctx context.Context, query budget.EventQuery) ([]budget.
 		q.Where("(time, tenant, id) > (?, ?, ?)", b.arg(micros(after.Time)), b.arg(after.Tenant), b.arg(after.ID))
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	events, err := storedEvents(rows)
-	return events, r.step(err)
+	return events, r.step(ctx, err)
 }
 
 func (t *tx) InsertEvents(ctx context.Context, events []budget.StoredEvent) (budget.Inserted, error) {
 	keys, version, err := t.store.engine.InsertEvents(ctx, t, events)
 	if err != nil {
-		return budget.Inserted{}, t.step(err)
+		return budget.Inserted{}, t.step(ctx, err)
 	}
 	// A statement of its own: the one that inserted does not see a row for whose transaction it waited.
 	taken, err := t.eventsByKey(ctx, keys, "")
 	if err != nil {
-		return budget.Inserted{}, t.step(err)
+		return budget.Inserted{}, t.step(ctx, err)
 	}
 	return budget.Inserted{Version: version, Taken: taken}, nil
 }
@@ -128,12 +128,12 @@ func (t *tx) InsertEvents(ctx context.Context, events []budget.StoredEvent) (bud
 func (t *tx) LockEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
 	standing, err := t.eventsByKey(ctx, keys, t.store.engine.ForUpdate())
 	if err != nil {
-		return nil, t.step(err)
+		return nil, t.step(ctx, err)
 	}
 	// After the locks, so that no correction is missed that another transaction made while it held one.
 	corrected, err := t.corrected(ctx, keys)
 	if err != nil {
-		return nil, t.step(err)
+		return nil, t.step(ctx, err)
 	}
 	locked := make(map[budget.EventKey]budget.LockedEvent, len(standing))
 	for key, e := range standing {

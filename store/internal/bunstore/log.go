@@ -37,7 +37,7 @@ func (r *reader) Adjustments(ctx context.Context, query budget.AdjustmentQuery) 
 	b.among(q, "budget", query.Budgets)
 	b.among(q, "id", query.IDs)
 	if err := q.Scan(ctx); err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	found := make([]budget.StoredAdjustment, len(rows))
 	for i, row := range rows {
@@ -122,13 +122,13 @@ func (r *reader) Alerts(ctx context.Context, query budget.AlertQuery) ([]alert.A
 	q := b.newest(b.from("purser_alerts", &rows), query.After, query.Limit)
 	b.among(q, "budget", query.Budgets)
 	if err := q.Scan(ctx); err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	found := make([]alert.Alert, len(rows))
 	for i := range rows {
 		var err error
 		if found[i], err = rows[i].alert(); err != nil {
-			return nil, r.step(fmt.Errorf("alert %q: %w", rows[i].ID, err))
+			return nil, r.step(ctx, fmt.Errorf("alert %q: %w", rows[i].ID, err))
 		}
 	}
 	return found, nil
@@ -172,7 +172,7 @@ func (r *reader) Audit(ctx context.Context, query budget.AuditQuery) ([]budget.A
 		q.Where("time >= ? AND time < ?", b.arg(micros(query.Span.Start)), b.arg(micros(query.Span.End)))
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	found := make([]budget.AuditEntry, len(rows))
 	for i, row := range rows {

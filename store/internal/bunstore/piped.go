@@ -34,7 +34,7 @@ func (t *pipedTx) Record(ctx context.Context, version int64, events []budget.Sto
 	t.begun = true // also if the message fails: part of it may have been executed
 	after, asGuessed, err := t.piper.Record(ctx, t.conn, version, events, w.Counters, w.Usage)
 	if err != nil {
-		return nil, t.step(err)
+		return nil, t.step(ctx, err)
 	}
 	if !asGuessed {
 		return nil, budget.ErrGuessedWrong

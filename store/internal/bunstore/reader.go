@@ -3,6 +3,7 @@ package bunstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -52,7 +53,10 @@ func (r *reader) QueryContext(ctx context.Context, query string, args ...any) (*
 }
 
 // step notes the error of a step, if there is one, and says what it means.
-func (r *reader) step(err error) error {
+func (r *reader) step(ctx context.Context, err error) error {
+	if cause := ctx.Err(); err != nil && cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", cause, err)
+	}
 	switch classify(r.store.engine, err) {
 	case Overflow:
 		err = fmt.Errorf("%w: %w", budget.ErrOverflow, err)

@@ -76,13 +76,13 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// classify says what an error means: what the engine says, or else whether it is one of a lost connection. A context
-// that ended is Away too: whether it is the caller's or a driver's own limit is seen from the caller's context.
+// classify says what an error means: what the engine says of the database's own errors, and whether others are of a lost
+// connection. A context that ended is Away too: whether it is the caller's is seen from the caller's context.
 func classify(engine Engine, err error) Class {
 	if err == nil {
 		return Other
 	}
-	if class := engine.Classify(err); class != Other {
+	if class, ok := engine.Classify(err); ok {
 		return class
 	}
 	var network net.Error

@@ -19,14 +19,14 @@ func (t *tx) Fence(ctx context.Context, mode budget.FenceMode) error {
 		access = WriteExclusive
 	}
 	if !t.begun {
-		return t.step(t.begin(ctx, access))
+		return t.step(ctx, t.begin(ctx, access))
 	}
 	statements := t.store.engine.Fence(mode)
 	if statements == "" {
 		return nil
 	}
 	_, err := t.conn.ExecContext(ctx, statements)
-	return t.step(err)
+	return t.step(ctx, err)
 }
 
 func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]budget.Counter, error) {
@@ -43,7 +43,7 @@ func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]
 		func() error { return t.putAlerts(ctx, w.Alerts) },
 		func() error { return t.putAudit(ctx, w.Audit) },
 	)
-	return byKey(after), t.step(err)
+	return byKey(after), t.step(ctx, err)
 }
 
 // firstError runs steps until one fails.

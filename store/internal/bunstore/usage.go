@@ -43,7 +43,7 @@ func (r *reader) Usage(ctx context.Context, query budget.UsageQuery) ([]budget.U
 		q.ColumnExpr(group).GroupExpr(group).OrderExpr(group)
 	}
 	if err := q.Scan(ctx); err != nil {
-		return nil, r.step(err)
+		return nil, r.step(ctx, err)
 	}
 	found := make([]budget.UsageRow, len(rows))
 	for i := range rows {

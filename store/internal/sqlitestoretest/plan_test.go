@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/sqltest"
 	"github.com/purser-go/purser/period"
-	"github.com/purser-go/purser/store/internal/sqltest"
 	"github.com/purser-go/purser/store/sqlitestore"
 	"github.com/purser-go/purser/usage"
 )

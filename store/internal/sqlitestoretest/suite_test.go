@@ -11,8 +11,8 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/sqltest"
 	"github.com/purser-go/purser/store"
-	"github.com/purser-go/purser/store/internal/sqltest"
 	"github.com/purser-go/purser/store/sqlitestore"
 	"github.com/purser-go/purser/store/storetest"
 )
@@ -25,7 +25,7 @@ const settings = "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=f
 type (
 	codeMethod int // modernc.org/sqlite
 
-	namedMethod int // github.com/ncruces/go-sqlite3
+	namedMethod struct{ code namedCode } // github.com/ncruces/go-sqlite3
 	namedCode   uint16
 
 	codeField struct{ ExtendedCode fieldCode } // github.com/mattn/go-sqlite3
@@ -34,14 +34,16 @@ type (
 
 func (c codeMethod) Error() string            { return fmt.Sprintf("result code %d", int(c)) }
 func (c codeMethod) Code() int                { return int(c) }
-func (c namedMethod) Error() string           { return fmt.Sprintf("result code %d", int(c)) }
-func (c namedMethod) ExtendedCode() namedCode { return namedCode(c) }
+func (e namedMethod) Error() string           { return e.code.Error() }
+func (e namedMethod) ExtendedCode() namedCode { return e.code }
+func (c namedCode) Error() string             { return fmt.Sprintf("result code %d", uint16(c)) }
+func (c namedCode) Code() uint8               { return uint8(c) }
 func (c codeField) Error() string             { return fmt.Sprintf("result code %d", c.ExtendedCode) }
 
 func codes(codes ...int) []error {
 	var errs []error
 	for _, code := range codes {
-		errs = append(errs, codeMethod(code), namedMethod(code), codeField{fieldCode(code)}, &codeField{fieldCode(code)})
+		errs = append(errs, codeMethod(code), namedMethod{namedCode(code)}, namedCode(code), codeField{fieldCode(code)}, &codeField{fieldCode(code)})
 	}
 	return errs
 }

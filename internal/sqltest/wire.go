@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -78,7 +79,8 @@ func (w *Wire) through(statement string, args []driver.NamedValue, do func() err
 	if before != nil {
 		return before
 	}
-	if err := do(); err != nil {
+	// A driver that skips has executed nothing. That is as good as if the answer were lost.
+	if err := do(); err != nil && (after == nil || !errors.Is(err, driver.ErrSkip)) {
 		return err
 	}
 	return after
@@ -165,11 +167,20 @@ func (c *wiredConn) QueryContext(ctx context.Context, statement string, args []d
 	return rows, err
 }
 
-func (c *wiredConn) PrepareContext(ctx context.Context, statement string) (driver.Stmt, error) {
-	if inner, ok := c.Conn.(driver.ConnPrepareContext); ok {
-		return inner.PrepareContext(ctx, statement)
+// PrepareContext is what database/sql turns to when a driver skips the others.
+func (c *wiredConn) PrepareContext(ctx context.Context, statement string) (prepared driver.Stmt, err error) {
+	inner, ok := c.Conn.(driver.ConnPrepareContext)
+	if !ok {
+		return c.Conn.Prepare(statement)
 	}
-	return c.Conn.Prepare(statement)
+	err = c.wire.through(statement, nil, func() error {
+		prepared, err = inner.PrepareContext(ctx, statement)
+		return err
+	})
+	if err != nil && prepared != nil {
+		prepared.Close()
+	}
+	return prepared, err
 }
 
 func (c *wiredConn) CheckNamedValue(v *driver.NamedValue) error {
