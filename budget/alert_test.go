@@ -278,6 +278,11 @@ func TestACounterThatComesAgainAlertsAgain(t *testing.T) {
 			f.update(b.ID, func(b *budget.Budget) { b.Scope = each })
 			f.record(on("2026-03-10T12:00:01Z", by("u1", tokens("b", 80))))
 		}, []string{warned, warned}},
+		"in the next period": {func(f *fixture, b budget.Budget) {
+			f.now = noon.AddDate(0, 1, 0)
+			f.update(b.ID, func(b *budget.Budget) { b.Scope["tenant"] = "acme" })
+			f.record(on("2026-04-02T00:00:00Z", of("acme", by("u1", tokens("b", 80)))))
+		}, []string{warned, warned}},
 		"after the budget was deleted and made again": {func(f *fixture, b budget.Budget) {
 			if err := f.Delete(f.t.Context(), b.ID); err != nil {
 				f.t.Fatal(err)

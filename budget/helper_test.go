@@ -36,6 +36,7 @@ type fixture struct {
 	*budget.Ledger
 	t     testing.TB
 	store *memstore.Store
+	seen  budget.Store // what the ledger sees of it
 	now   time.Time
 	ids   atomic.Int64
 }
@@ -45,14 +46,15 @@ func open(t testing.TB) *fixture { return openWith(t, memstore.New(nil), nil) }
 // openWith returns a ledger on s; wrap, if not nil, is what the ledger sees of s.
 func openWith(t testing.TB, s *memstore.Store, wrap func(budget.Store) budget.Store) *fixture {
 	t.Helper()
-	f := &fixture{t: t, store: s, now: noon}
-	seen := budget.Store(s)
+	f := &fixture{t: t, store: s, seen: s, now: noon}
 	if wrap != nil {
-		seen = wrap(s)
+		f.seen = wrap(s)
 	}
-	f.Ledger = budget.NewLedger(seen, &budget.Options{Now: func() time.Time { return f.now }, NewID: f.id})
+	f.Ledger = budget.NewLedger(f.seen, &budget.Options{Now: f.clock, NewID: f.id})
 	return f
 }
+
+func (f *fixture) clock() time.Time { return f.now }
 
 // id returns ids that ascend.
 func (f *fixture) id() string { return fmt.Sprintf("id-%04d", f.ids.Add(1)) }

@@ -307,27 +307,32 @@ func TestACallThatIsCancelledBeforeItBegins(t *testing.T) {
 	f.record(tokens("a", 1))
 }
 
-// Whoever is told to lead and leaves at the same moment hands on the lead.
-func TestTheLeadIsNotLostWithALeaderThatLeaves(t *testing.T) {
+// Whoever leaves at the very moment at which they are told to lead, or at which they are taken up or done, leaves nobody
+// behind, and learns the truth.
+func TestTheLeadIsNotLostWithThoseWhoLeave(t *testing.T) {
 	t.Parallel()
-	for range soak.Count(t, "callers that leave while they are told to lead", 200, 20_000) {
-		inBubble(t, func(c *crowd) {
-			c.call(tokens("leader", 1))
-			leaving := c.call(tokens("leaving", 1))
-			c.call(tokens("last", 1))
-			go leaving.cancel()
-			c.gate.open()
-			if leaving.err == nil {
-				c.outcomes(map[string]budget.Outcome{"leader": budget.Recorded, "leaving": budget.Recorded, "last": budget.Recorded})
-				return
-			}
-			last := c.calls["last"]
-			if !last.done || last.results[0].Outcome != budget.Recorded {
-				t.Fatalf("the last one was forgotten: %+v", last)
-			}
-			stored := slices.Contains(c.events(), "leaving")
-			if outcome := leaving.results[0].Outcome; outcome == budget.NotTried && stored {
-				t.Fatal("it was stored after all")
+	moments := soak.Count(t, "callers that leave while others are let through", 200, 20_000)
+	for _, leaver := range []string{"first", "second", "last"} {
+		t.Run(leaver, func(t *testing.T) {
+			t.Parallel()
+			for range moments {
+				inBubble(t, func(c *crowd) {
+					for _, id := range []string{"leader", "first", "second", "last"} {
+						c.call(tokens(id, 1))
+					}
+					leaving := c.calls[leaver]
+					go leaving.cancel()
+					c.gate.open()
+					for id, made := range c.calls {
+						if !made.done || made != leaving && made.results[0].Outcome != budget.Recorded {
+							t.Fatalf("%s was forgotten: %+v", id, made)
+						}
+					}
+					outcome, stored := leaving.results[0].Outcome, slices.Contains(c.events(), leaver)
+					if outcome == budget.Recorded && !stored || outcome == budget.NotTried && stored {
+						t.Fatalf("%s, stored: %v", outcome, stored)
+					}
+				})
 			}
 		})
 	}

@@ -582,3 +582,72 @@ func TestAFlushMayNeedMoreThanTheCacheKeeps(t *testing.T) {
 		t.Errorf("%d counters, of values that no scope has", got)
 	}
 }
+
+// Hashes of another version say nothing, so an event that was stored with one is compared field by field.
+func TestAnEventWithAHashOfAnotherVersionIsComparedByItsFields(t *testing.T) {
+	t.Parallel()
+	given := func() usage.Event {
+		return usage.Event{
+			ID: "a", Time: noon,
+			Subject: usage.Subject{Tenant: "acme", User: "u", APIKey: "k", Resource: "r", Labels: map[string]string{"team": "red"}},
+			Amounts: usage.Amounts{InputTokens: 1, Cost: new(dec("2"))},
+		}
+	}
+	same := func(*usage.Event) {}
+	withoutTime := func(e *usage.Event) { e.Time = time.Time{} }
+	withoutCost := func(e *usage.Event) { e.Cost = nil }
+	tests := map[string]struct {
+		first, second func(*usage.Event)
+		want          budget.Outcome
+	}{
+		"the same":                         {same, same, budget.Duplicate},
+		"the same but for an empty label":  {same, func(e *usage.Event) { e.Labels["x"] = "" }, budget.Duplicate},
+		"the same, without a time":         {withoutTime, withoutTime, budget.Duplicate},
+		"the same, without a cost":         {withoutCost, withoutCost, budget.Duplicate},
+		"a time that was given":            {same, withoutTime, budget.Conflict},
+		"a cost that was not given":        {withoutCost, same, budget.Conflict},
+		"another time":                     {same, func(e *usage.Event) { e.Time = noon.Add(time.Second) }, budget.Conflict},
+		"another cost":                     {same, func(e *usage.Event) { e.Cost = new(dec("3")) }, budget.Conflict},
+		"other amounts":                    {same, func(e *usage.Event) { e.OutputTokens = 1 }, budget.Conflict},
+		"another user":                     {same, func(e *usage.Event) { e.User = "x" }, budget.Conflict},
+		"another key":                      {same, func(e *usage.Event) { e.APIKey = "x" }, budget.Conflict},
+		"another resource":                 {same, func(e *usage.Event) { e.Resource = "x" }, budget.Conflict},
+		"another label":                    {same, func(e *usage.Event) { e.Labels["team"] = "blue" }, budget.Conflict},
+		"a correction with the event's id": {same, nil, budget.Conflict},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := open(t)
+			first := given()
+			test.first(&first)
+			f.record(first)
+			stored := f.stored()[0]
+			stored.Hash = usage.Hash{2, 3, 4}
+			other := open(t)
+			other.now = noon.Add(time.Minute)
+			other.record(of("acme", tokens("x", 1)))
+			err := other.store.Update(t.Context(), func(tx budget.Tx) error {
+				if err := tx.Fence(t.Context(), budget.Shared); err != nil {
+					return err
+				}
+				_, err := tx.InsertEvents(t.Context(), []budget.StoredEvent{stored})
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var result budget.Result
+			if test.second == nil {
+				result, err = other.Correct(t.Context(), usage.Correction{ID: "a", Tenant: "acme", Event: "x"})
+			} else {
+				second := given()
+				test.second(&second)
+				result, err = other.Record(t.Context(), second)
+			}
+			if result.Outcome != test.want {
+				t.Errorf("%s, want %s: %v", result.Outcome, test.want, err)
+			}
+		})
+	}
+}
