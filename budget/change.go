@@ -89,7 +89,7 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 		if sameStored(&ch.old.Budget, &updated) {
 			return nil // by an earlier run, whose commit was not known to have worked
 		}
-		b := ch.old.Budget.clone()
+		b := ch.old.clone()
 		if err := fn(&b); err != nil {
 			return err
 		}

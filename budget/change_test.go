@@ -113,7 +113,7 @@ func TestCreateRefuses(t *testing.T) {
 	if diff := cmp.Diff([]string{"name", "metric"}, fields(err)); diff != "" {
 		t.Errorf("fields (-want +got):\n%s", diff)
 	}
-	page, err := f.List(t.Context(), budget.BudgetQuery{})
+	page, err := f.List(t.Context(), budget.Query{})
 	if err != nil || page.Total != 1 || page.Rows[0].Budget.Name != "test" {
 		t.Errorf("there are %+v: %v", page.Rows, err)
 	}
@@ -202,7 +202,8 @@ func TestUpdateRefuses(t *testing.T) {
 				b.ID, b.CreatedBy, b.CreatedAt, b.UpdatedAt = "x", "x", noon.Add(1e9), noon.Add(2e9)
 				return nil
 			},
-			budget.ErrInvalid, []string{"id", "created_by", "created_at", "updated_at"},
+			budget.ErrInvalid,
+			[]string{"id", "created_by", "created_at", "updated_at"},
 		},
 		"what is invalid": {
 			func(b *budget.Budget) error { b.Name, b.Limit = "", dec("-1"); return nil }, budget.ErrInvalid, []string{"name", "limit"},
@@ -508,7 +509,7 @@ func TestANewRateHoldsForLaterUsageOnly(t *testing.T) {
 			test.do(f, b.ID)
 			f.used(b.ID, nil, test.want)
 			f.view(func(r budget.ReadTx) error {
-				found, err := r.Budgets(t.Context(), budget.BudgetQuery{})
+				found, err := r.Budgets(t.Context(), budget.Query{})
 				for i := 1; i < len(found[0].Rates); i++ {
 					if !found[0].Rates[i-1].From.Before(found[0].Rates[i].From) {
 						t.Errorf("rates do not ascend: %v", found[0].Rates)

@@ -49,11 +49,11 @@ func (r *faultyReader) Definitions(ctx context.Context, keys []budget.ScopeKey) 
 	return step(r.store, func() (map[budget.ScopeKey][]budget.Definition, error) { return r.ReadTx.Definitions(ctx, keys) })
 }
 
-func (r *faultyReader) Budgets(ctx context.Context, q budget.BudgetQuery) ([]budget.Definition, error) {
+func (r *faultyReader) Budgets(ctx context.Context, q budget.Query) ([]budget.Definition, error) {
 	return step(r.store, func() ([]budget.Definition, error) { return r.ReadTx.Budgets(ctx, q) })
 }
 
-func (r *faultyReader) CountBudgets(ctx context.Context, q budget.BudgetQuery) (int, error) {
+func (r *faultyReader) CountBudgets(ctx context.Context, q budget.Query) (int, error) {
 	return step(r.store, func() (int, error) { return r.ReadTx.CountBudgets(ctx, q) })
 }
 
@@ -120,7 +120,7 @@ func (f *fixture) contents() (all []any) {
 		if err != nil {
 			return err
 		}
-		budgets, err := r.Budgets(ctx, budget.BudgetQuery{})
+		budgets, err := r.Budgets(ctx, budget.Query{})
 		if err != nil {
 			return err
 		}
@@ -171,11 +171,11 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 			return err
 		},
 		"delete":                      func(f *fixture) error { return f.Delete(ctx, "all") },
-		"list":                        func(f *fixture) error { _, err := f.List(ctx, budget.BudgetQuery{}); return err },
+		"list":                        func(f *fixture) error { _, err := f.List(ctx, budget.Query{}); return err },
 		"status":                      func(f *fixture) error { _, err := f.Status(ctx, "all", nil); return err },
 		"status of an earlier period": func(f *fixture) error { _, err := f.StatusAt(ctx, "all", nil, noon.AddDate(-1, 0, 0)); return err },
 		"statuses": func(f *fixture) error {
-			for _, err := range f.Statuses(ctx, budget.BudgetQuery{}, noon) {
+			for _, err := range f.Statuses(ctx, budget.Query{}, noon) {
 				if err != nil {
 					return err
 				}

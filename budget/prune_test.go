@@ -50,7 +50,7 @@ func figures(t *testing.T, f *fixture, ids ...string) (all []string) {
 	for _, id := range ids {
 		for _, days := range []int{0, 10, 40} {
 			when := noon.AddDate(0, 0, -days)
-			for s, err := range f.Statuses(t.Context(), budget.BudgetQuery{IDs: []string{id}}, when) {
+			for s, err := range f.Statuses(t.Context(), budget.Query{IDs: []string{id}}, when) {
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -11,7 +11,7 @@ import (
 // The texts of a query are checked like those that are stored, although none that is refused selects anything: a driver
 // might change it into one that does.
 
-func (q BudgetQuery) validate() error {
+func (q Query) validate() error {
 	var errs []error
 	for _, id := range q.IDs {
 		errs = append(errs, invalid.Name("ids", id))

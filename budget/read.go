@@ -29,7 +29,7 @@ func definition(ctx context.Context, r ReadTx, id string) (*Definition, error) {
 	if err := invalid.Name("id", id); err != nil {
 		return nil, err
 	}
-	found, err := r.Budgets(ctx, BudgetQuery{IDs: []string{id}})
+	found, err := r.Budgets(ctx, Query{IDs: []string{id}})
 	if err != nil {
 		return nil, fmt.Errorf("read the budget: %w", err)
 	}
@@ -42,8 +42,8 @@ func definition(ctx context.Context, r ReadTx, id string) (*Definition, error) {
 // A Page is a part of a list of budgets.
 type Page struct {
 	Rows  []Row
-	Total int           // how many budgets the query selects, on all pages
-	Next  *BudgetCursor // where the next page begins, for BudgetQuery.After; nil: this is the last one
+	Total int     // how many budgets the query selects, on all pages
+	Next  *Cursor // where the next page begins, for Query.After; nil: this is the last one
 }
 
 // A Row is a budget in a list.
@@ -55,7 +55,7 @@ type Row struct {
 // List returns the budgets that the query selects, newest first, each with how it stands. It takes the same few
 // statements however many budgets there are. A Limit of 0 or less is 100. The error is ErrInvalid with the fields where
 // the query asks for what no budget can have.
-func (l *Ledger) List(ctx context.Context, q BudgetQuery) (Page, error) {
+func (l *Ledger) List(ctx context.Context, q Query) (Page, error) {
 	if err := q.validate(); err != nil {
 		return Page{}, fmt.Errorf("list budgets: %w", err)
 	}
@@ -78,7 +78,7 @@ func (l *Ledger) List(ctx context.Context, q BudgetQuery) (Page, error) {
 		if len(definitions) > q.Limit {
 			definitions = definitions[:q.Limit]
 			last := definitions[q.Limit-1]
-			page.Next = &BudgetCursor{CreatedAt: last.CreatedAt, ID: last.ID}
+			page.Next = &Cursor{CreatedAt: last.CreatedAt, ID: last.ID}
 		}
 		page.Rows, err = rows(ctx, r, definitions, now)
 		return err
@@ -171,7 +171,7 @@ func (d *Definition) validateValue(value Value) error {
 // per counter in use, and one for each budget without Each dimensions, in the order of the budgets, newest first, and of
 // the values. It reads in pages; what is recorded meanwhile may be in a later one and not in an earlier one. The
 // query's After, Offset and Limit are about budgets. Periods that lie before a budget was counted from are left out.
-func (l *Ledger) Statuses(ctx context.Context, q BudgetQuery, t time.Time) iter.Seq2[Status, error] {
+func (l *Ledger) Statuses(ctx context.Context, q Query, t time.Time) iter.Seq2[Status, error] {
 	if t.IsZero() {
 		t = l.now()
 	}
@@ -196,7 +196,7 @@ func (l *Ledger) Statuses(ctx context.Context, q BudgetQuery, t time.Time) iter.
 }
 
 // definitionPages yields the definitions that the query selects, in pages, each read in a view of its own.
-func (l *Ledger) definitionPages(ctx context.Context, q BudgetQuery) iter.Seq2[[]Definition, error] {
+func (l *Ledger) definitionPages(ctx context.Context, q Query) iter.Seq2[[]Definition, error] {
 	const size = 500
 	return func(yield func([]Definition, error) bool) {
 		left := q.Limit
@@ -219,7 +219,7 @@ func (l *Ledger) definitionPages(ctx context.Context, q BudgetQuery) iter.Seq2[[
 				return
 			}
 			last := page[len(page)-1]
-			q.After, q.Offset = &BudgetCursor{CreatedAt: last.CreatedAt, ID: last.ID}, 0
+			q.After, q.Offset = &Cursor{CreatedAt: last.CreatedAt, ID: last.ID}, 0
 		}
 	}
 }

@@ -37,23 +37,23 @@ func TestListFilters(t *testing.T) {
 		f.create(b)
 	}
 	tests := map[string]struct {
-		query budget.BudgetQuery
+		query budget.Query
 		want  []string
 	}{
-		"all, newest first":       {budget.BudgetQuery{}, []string{"d", "c", "b", "a"}},
-		"by id":                   {budget.BudgetQuery{IDs: []string{"id-0001", "id-0007", "unknown"}}, []string{"d", "a"}},
-		"by no id":                {budget.BudgetQuery{IDs: []string{}}, nil},
-		"by owner":                {budget.BudgetQuery{Owner: new("ops")}, []string{"b", "a"}},
-		"by no owner":             {budget.BudgetQuery{Owner: new("")}, []string{"d", "c"}},
-		"by metric":               {budget.BudgetQuery{Metric: usage.Dollars}, []string{"a"}},
-		"enabled ones":            {budget.BudgetQuery{Enabled: new(true)}, []string{"d", "c", "a"}},
-		"disabled ones":           {budget.BudgetQuery{Enabled: new(false)}, []string{"b"}},
-		"by a value of the scope": {budget.BudgetQuery{Scope: budget.Scope{"tenant": "acme"}}, []string{"c", "b"}},
-		"by each":                 {budget.BudgetQuery{Scope: budget.Scope{"tenant": budget.Each}}, []string{"d"}},
-		"by two dimensions":       {budget.BudgetQuery{Scope: budget.Scope{"tenant": "acme", "user": budget.Each}}, []string{"c"}},
-		"by a label":              {budget.BudgetQuery{Labels: map[string]string{"plan": "gold"}}, []string{"c", "a"}},
-		"by all of it":            {budget.BudgetQuery{Owner: new("ops"), Metric: usage.Tokens, Enabled: new(false)}, []string{"b"}},
-		"by what nothing has":     {budget.BudgetQuery{Scope: budget.Scope{"tenant": "other"}}, nil},
+		"all, newest first":       {budget.Query{}, []string{"d", "c", "b", "a"}},
+		"by id":                   {budget.Query{IDs: []string{"id-0001", "id-0007", "unknown"}}, []string{"d", "a"}},
+		"by no id":                {budget.Query{IDs: []string{}}, nil},
+		"by owner":                {budget.Query{Owner: new("ops")}, []string{"b", "a"}},
+		"by no owner":             {budget.Query{Owner: new("")}, []string{"d", "c"}},
+		"by metric":               {budget.Query{Metric: usage.Dollars}, []string{"a"}},
+		"enabled ones":            {budget.Query{Enabled: new(true)}, []string{"d", "c", "a"}},
+		"disabled ones":           {budget.Query{Enabled: new(false)}, []string{"b"}},
+		"by a value of the scope": {budget.Query{Scope: budget.Scope{"tenant": "acme"}}, []string{"c", "b"}},
+		"by each":                 {budget.Query{Scope: budget.Scope{"tenant": budget.Each}}, []string{"d"}},
+		"by two dimensions":       {budget.Query{Scope: budget.Scope{"tenant": "acme", "user": budget.Each}}, []string{"c"}},
+		"by a label":              {budget.Query{Labels: map[string]string{"plan": "gold"}}, []string{"c", "a"}},
+		"by all of it":            {budget.Query{Owner: new("ops"), Metric: usage.Tokens, Enabled: new(false)}, []string{"b"}},
+		"by what nothing has":     {budget.Query{Scope: budget.Scope{"tenant": "other"}}, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestListPages(t *testing.T) {
 	}
 	slices.Reverse(want)
 
-	walk := func(q budget.BudgetQuery) (walked []string, pages int) {
+	walk := func(q budget.Query) (walked []string, pages int) {
 		t.Helper()
 		for {
 			page, err := f.List(t.Context(), q)
@@ -98,23 +98,23 @@ func TestListPages(t *testing.T) {
 		}
 	}
 	for limit, pages := range map[int]int{0: 3, -1: 3, 41: 5, 100: 3, 204: 2, 205: 1, 1000: 1} {
-		got, n := walk(budget.BudgetQuery{Limit: limit})
+		got, n := walk(budget.Query{Limit: limit})
 		if diff := cmp.Diff(want, got); diff != "" || n != pages {
 			t.Errorf("by %d: %d pages, want %d (-want +got):\n%s", limit, n, pages, diff)
 		}
 	}
-	if got, _ := walk(budget.BudgetQuery{Limit: 10, Owner: new("even")}); len(got) != 103 {
+	if got, _ := walk(budget.Query{Limit: 10, Owner: new("even")}); len(got) != 103 {
 		t.Errorf("%d of one owner, want 103", len(got))
 	}
 
-	page, err := f.List(t.Context(), budget.BudgetQuery{Offset: 100, Limit: 50})
+	page, err := f.List(t.Context(), budget.Query{Offset: 100, Limit: 50})
 	if err != nil || page.Total != 205 || page.Next == nil {
 		t.Errorf("total %d, next %v: %v", page.Total, page.Next, err)
 	}
 	if diff := cmp.Diff(want[100:150], names(page)); diff != "" {
 		t.Errorf("by offset (-want +got):\n%s", diff)
 	}
-	page, err = f.List(t.Context(), budget.BudgetQuery{Offset: 205})
+	page, err = f.List(t.Context(), budget.Query{Offset: 205})
 	if err != nil || page.Total != 205 || page.Rows == nil || len(page.Rows) != 0 || page.Next != nil {
 		t.Errorf("behind the end: %+v: %v", page, err)
 	}
@@ -133,7 +133,7 @@ func TestListShowsTheHighestCounter(t *testing.T) {
 	if _, err := f.Adjust(t.Context(), a); err != nil {
 		t.Fatal(err)
 	}
-	page, err := f.List(t.Context(), budget.BudgetQuery{})
+	page, err := f.List(t.Context(), budget.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,21 +154,21 @@ func TestQueriesRefuseWhatNothingCanHave(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	const bad = "a\x00b"
-	list := func(q budget.BudgetQuery) error { _, err := f.List(t.Context(), q); return err }
+	list := func(q budget.Query) error { _, err := f.List(t.Context(), q); return err }
 	tests := map[string]struct {
 		err  error
 		want []string
 	}{
 		"list": {
-			list(budget.BudgetQuery{
+			list(budget.Query{
 				IDs: []string{"", bad}, Owner: new(bad), Metric: "x", Scope: budget.Scope{"user": bad}, Labels: map[string]string{bad: "x"},
-				After: &budget.BudgetCursor{ID: bad}, Offset: -1,
+				After: &budget.Cursor{ID: bad}, Offset: -1,
 			}),
 			[]string{"ids", "ids", "owner", "metric", "scope.user", "labels", "after", "offset"},
 		},
 		"statuses": {
 			func() (err error) {
-				for _, err = range f.Statuses(t.Context(), budget.BudgetQuery{Owner: new(bad)}, noon) {
+				for _, err = range f.Statuses(t.Context(), budget.Query{Owner: new(bad)}, noon) {
 				}
 				return err
 			}(),
@@ -287,7 +287,7 @@ func TestStatusAtAnEarlierPeriod(t *testing.T) {
 }
 
 // statuses returns "name value used", in order.
-func statuses(t *testing.T, l *budget.Ledger, q budget.BudgetQuery, when time.Time) (got []string) {
+func statuses(t *testing.T, l *budget.Ledger, q budget.Query, when time.Time) (got []string) {
 	t.Helper()
 	for s, err := range l.Statuses(t.Context(), q, when) {
 		if err != nil {
@@ -309,17 +309,17 @@ func TestStatusesAreOnePerCounterInTheOrderOfBudgetsAndValues(t *testing.T) {
 
 	each := []string{`each "4:user2:u1" 1`, `each "4:user2:u2" 2`}
 	tests := map[string]struct {
-		query budget.BudgetQuery
+		query budget.Query
 		at    time.Time
 		want  []string
 	}{
-		"all":                                {budget.BudgetQuery{}, noon, append(append([]string{`unused "" 0`}, each...), `all "" 7`)},
-		"no time is now":                     {budget.BudgetQuery{}, time.Time{}, append(append([]string{`unused "" 0`}, each...), `all "" 7`)},
-		"of some":                            {budget.BudgetQuery{Scope: budget.Scope{"user": budget.Each}}, noon, each},
-		"limit and offset are about budgets": {budget.BudgetQuery{Limit: 2, Offset: 1}, noon, append([]string{`unused "" 0`}, each...)},
-		"of the next period":                 {budget.BudgetQuery{}, noon.AddDate(0, 1, 0), []string{`unused "" 0`, `all "" 0`}},
-		"periods before the budgets are left out": {budget.BudgetQuery{}, noon.AddDate(0, -1, 0), nil},
-		"none": {budget.BudgetQuery{IDs: []string{}}, noon, nil},
+		"all":                                {budget.Query{}, noon, append(append([]string{`unused "" 0`}, each...), `all "" 7`)},
+		"no time is now":                     {budget.Query{}, time.Time{}, append(append([]string{`unused "" 0`}, each...), `all "" 7`)},
+		"of some":                            {budget.Query{Scope: budget.Scope{"user": budget.Each}}, noon, each},
+		"limit and offset are about budgets": {budget.Query{Limit: 2, Offset: 1}, noon, append([]string{`unused "" 0`}, each...)},
+		"of the next period":                 {budget.Query{}, noon.AddDate(0, 1, 0), []string{`unused "" 0`, `all "" 0`}},
+		"periods before the budgets are left out": {budget.Query{}, noon.AddDate(0, -1, 0), nil},
+		"none": {budget.Query{IDs: []string{}}, noon, nil},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -344,7 +344,7 @@ func TestStatusesOfVeryManyCountersAndBudgets(t *testing.T) {
 	f.create(budget.Budget{Name: "each", Scope: budget.Scope{"user": budget.Each}})
 	f.record(events...)
 
-	got := statuses(t, f.Ledger, budget.BudgetQuery{}, noon)
+	got := statuses(t, f.Ledger, budget.Query{}, noon)
 	if len(got) != 5003+510 {
 		t.Fatalf("%d statuses, want %d", len(got), 5003+510)
 	}
@@ -356,10 +356,10 @@ func TestStatusesOfVeryManyCountersAndBudgets(t *testing.T) {
 	if got[5003] != `b509 "" 1` || got[5512] != `b0 "" 1` {
 		t.Errorf("behind them come %s to %s", got[5003], got[5512])
 	}
-	if got := statuses(t, f.Ledger, budget.BudgetQuery{Limit: 502}, noon); len(got) != 5003+501 {
+	if got := statuses(t, f.Ledger, budget.Query{Limit: 502}, noon); len(got) != 5003+501 {
 		t.Errorf("502 budgets have %d statuses", len(got))
 	}
-	if got := statuses(t, f.Ledger, budget.BudgetQuery{Limit: 500, Offset: 1}, noon); len(got) != 500 || got[499] != `b10 "" 1` {
+	if got := statuses(t, f.Ledger, budget.Query{Limit: 500, Offset: 1}, noon); len(got) != 500 || got[499] != `b10 "" 1` {
 		t.Errorf("500 budgets but the first have %d statuses, the last %s", len(got), got[len(got)-1])
 	}
 }
@@ -372,7 +372,7 @@ func TestStatusesMayBeLeftAtAnyPoint(t *testing.T) {
 	f.record(by("u1", tokens("a", 1)), by("u2", tokens("b", 1)))
 	for n := range 3 {
 		seen := 0
-		for range f.Statuses(t.Context(), budget.BudgetQuery{}, noon) {
+		for range f.Statuses(t.Context(), budget.Query{}, noon) {
 			if seen++; seen > n {
 				break
 			}
@@ -409,7 +409,7 @@ func TestReadsReturnTheStoresError(t *testing.T) {
 	ctx := t.Context()
 	for name, read := range map[string]func() error{
 		"budget":  func() error { _, err := f.Budget(ctx, b.ID); return err },
-		"list":    func() error { _, err := f.List(ctx, budget.BudgetQuery{}); return err },
+		"list":    func() error { _, err := f.List(ctx, budget.Query{}); return err },
 		"status":  func() error { _, err := f.Status(ctx, b.ID, budget.Value{"user": "u1"}); return err },
 		"history": func() error { _, err := f.History(ctx, b.ID, budget.HistoryQuery{}); return err },
 		"top":     func() error { _, err := f.Top(ctx, budget.TopQuery{By: usage.User}); return err },
@@ -428,7 +428,7 @@ func TestReadsReturnTheStoresError(t *testing.T) {
 	for n, want := range []int{0, 0, 0, 5000} {
 		views.left = n
 		seen, failed := 0, error(nil)
-		for _, err := range f.Statuses(ctx, budget.BudgetQuery{}, noon) {
+		for _, err := range f.Statuses(ctx, budget.Query{}, noon) {
 			if failed = err; err == nil {
 				seen++
 			}

@@ -243,7 +243,7 @@ func TestAnEventIsCountedByTheBudgetsWhoseScopesMatch(t *testing.T) {
 				Labels: map[string]string{"team": set["team"], "4:user": set["4:user"]},
 			}
 			f.record(e)
-			page, err := f.List(t.Context(), budget.BudgetQuery{})
+			page, err := f.List(t.Context(), budget.Query{})
 			if err != nil {
 				rt.Fatal(err)
 			}

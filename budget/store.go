@@ -45,10 +45,10 @@ type ReadTx interface {
 	Definitions(ctx context.Context, keys []ScopeKey) (map[ScopeKey][]Definition, error)
 
 	// Budgets returns the definitions that the query selects, in the query's order.
-	Budgets(ctx context.Context, q BudgetQuery) ([]Definition, error)
+	Budgets(ctx context.Context, q Query) ([]Definition, error)
 
 	// CountBudgets returns how many definitions the query selects, its page left aside.
-	CountBudgets(ctx context.Context, q BudgetQuery) (int, error)
+	CountBudgets(ctx context.Context, q Query) (int, error)
 
 	// Counters returns the counters that the query selects, in the query's order. One that was never written is absent.
 	Counters(ctx context.Context, q CounterQuery) ([]Counter, error)
@@ -143,8 +143,8 @@ type Rate struct {
 	CostPerCredit decimal.Decimal
 }
 
-// A BudgetQuery selects definitions. The zero value selects all, newest first.
-type BudgetQuery struct {
+// A Query selects definitions. The zero value selects all, newest first.
+type Query struct {
 	IDs     []string          // only these; nil: all. Unknown ids are left out
 	Owner   *string           // only those with this owner; "" is no owner
 	Metric  usage.Metric      // only those on this metric; "": any
@@ -152,13 +152,13 @@ type BudgetQuery struct {
 	Scope   Scope             // only those whose scope has these dimensions with exactly these selectors
 	Labels  map[string]string // only those that carry these labels
 
-	After  *BudgetCursor // only those behind this one in the order
-	Offset int           // leave out so many first
-	Limit  int           // at most so many; 0: all
+	After  *Cursor // only those behind this one in the order
+	Offset int     // leave out so many first
+	Limit  int     // at most so many; 0: all
 }
 
-// A BudgetCursor is a place in the order of definitions: CreatedAt descending, then ID descending.
-type BudgetCursor struct {
+// A Cursor is a place in the order of definitions: CreatedAt descending, then ID descending.
+type Cursor struct {
 	CreatedAt time.Time
 	ID        string
 }

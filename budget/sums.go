@@ -96,7 +96,7 @@ func (s *sums) counters() []Counter {
 	for key, sum := range s.charges {
 		adds = append(adds, Counter{CounterKey: key, Tally: Tally{Recorded: sum.units}})
 	}
-	slices.SortFunc(adds, func(a, b Counter) int { return a.CounterKey.Compare(b.CounterKey) })
+	slices.SortFunc(adds, func(a, b Counter) int { return a.Compare(b.CounterKey) })
 	return adds
 }
 

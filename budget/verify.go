@@ -382,7 +382,7 @@ type index struct {
 }
 
 func newIndex(ctx context.Context, r ReadTx) (*index, error) {
-	definitions, err := r.Budgets(ctx, BudgetQuery{})
+	definitions, err := r.Budgets(ctx, Query{})
 	if err != nil {
 		return nil, fmt.Errorf("read budgets: %w", err)
 	}

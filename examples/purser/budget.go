@@ -120,7 +120,7 @@ func (p *program) deleteBudget() *cobra.Command {
 }
 
 func (p *program) listBudgets() *cobra.Command {
-	var q budget.BudgetQuery
+	var q budget.Query
 	var owner, metric string
 	var enabled, disabled bool
 	c := &cobra.Command{
@@ -157,7 +157,7 @@ func (p *program) listBudgets() *cobra.Command {
 }
 
 // everyBudget yields the budgets of all pages.
-func everyBudget(ctx context.Context, l *budget.Ledger, q budget.BudgetQuery) iter.Seq2[budget.Budget, error] {
+func everyBudget(ctx context.Context, l *budget.Ledger, q budget.Query) iter.Seq2[budget.Budget, error] {
 	return func(yield func(budget.Budget, error) bool) {
 		for {
 			page, err := l.List(ctx, q)

@@ -152,12 +152,11 @@ func (p *program) paint(s string, level alert.Level) string {
 // barStyle is how bars look, of statuses as of progress.
 var barStyle = mpb.BarStyle().Lbound("").Filler("█").Tip("").Padding("░").Rbound("")
 
-// bar draws a share of 1 in so many characters. A share above 1 is a full bar.
+// bar draws a share of 1 in so many characters, cut to whole ones, so that a full bar is a whole share or more.
 func bar(share float64, width int) string {
-	const parts = 1_000_000
+	whole := min(max(share, 0), 1) * float64(width)
 	var b strings.Builder
-	drawn := decor.Statistics{AvailableWidth: width, Total: parts, Current: int64(parts * min(max(share, 0), 1))}
-	_ = barStyle.Build().Fill(&b, drawn) // a strings.Builder takes everything
+	_ = barStyle.Build().Fill(&b, decor.Statistics{AvailableWidth: width, Total: int64(width), Current: int64(whole)})
 	return b.String()
 }
 

@@ -10,9 +10,9 @@ import (
 	"github.com/purser-go/purser/alert"
 )
 
-func TestBarsShowAShareOfOne(t *testing.T) {
+func TestBarsAreFullFromAWholeShareOn(t *testing.T) {
 	tests := map[float64]string{
-		0: "░░░░", 0.001: "░░░░", 0.25: "█░░░", 0.3: "█░░░", 0.5: "██░░", 1: "████", 2.5: "████", -1: "░░░░",
+		0: "░░░░", 0.001: "░░░░", 0.25: "█░░░", 0.3: "█░░░", 0.5: "██░░", 0.999: "███░", 1: "████", 2.5: "████", -1: "░░░░",
 	}
 	for share, want := range tests {
 		if got := bar(share, 4); got != want {

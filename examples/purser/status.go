@@ -35,7 +35,7 @@ func (p *program) status() *cobra.Command {
 // statuses yields those of the budgets with these ids, or of all.
 func statuses(ctx context.Context, l *budget.Ledger, ids []string, v budget.Value, at time.Time) iter.Seq2[budget.Status, error] {
 	if len(ids) == 0 && v == nil {
-		return l.Statuses(ctx, budget.BudgetQuery{}, at)
+		return l.Statuses(ctx, budget.Query{}, at)
 	}
 	if at.IsZero() {
 		at = time.Now()
@@ -63,7 +63,7 @@ func budgetStatuses(ctx context.Context, l *budget.Ledger, id string, v budget.V
 			return
 		}
 		if v == nil && len(b.Scope.EachDimensions()) > 0 {
-			l.Statuses(ctx, budget.BudgetQuery{IDs: []string{id}}, at)(yield)
+			l.Statuses(ctx, budget.Query{IDs: []string{id}}, at)(yield)
 			return
 		}
 		yield(l.StatusAt(ctx, id, v, at))

@@ -49,7 +49,7 @@ func (r reader) under(key budget.ScopeKey) []budget.Definition {
 	return found
 }
 
-func (r reader) Budgets(ctx context.Context, q budget.BudgetQuery) ([]budget.Definition, error) {
+func (r reader) Budgets(ctx context.Context, q budget.Query) ([]budget.Definition, error) {
 	found := slices.SortedFunc(r.selected(q), func(a, b *definition) int {
 		return newestFirst(a.CreatedAt, a.ID, b.CreatedAt, b.ID)
 	})
@@ -59,7 +59,7 @@ func (r reader) Budgets(ctx context.Context, q budget.BudgetQuery) ([]budget.Def
 	return page(behind, q.Offset, q.Limit, func(d *definition) budget.Definition { return cloneDefinition(d.Definition) }), ctx.Err()
 }
 
-func (r reader) CountBudgets(ctx context.Context, q budget.BudgetQuery) (int, error) {
+func (r reader) CountBudgets(ctx context.Context, q budget.Query) (int, error) {
 	n := 0
 	for range r.selected(q) {
 		n++
@@ -67,7 +67,7 @@ func (r reader) CountBudgets(ctx context.Context, q budget.BudgetQuery) (int, er
 	return n, ctx.Err()
 }
 
-func (r reader) selected(q budget.BudgetQuery) iter.Seq[*definition] {
+func (r reader) selected(q budget.Query) iter.Seq[*definition] {
 	return filter(r.definitions.all(), func(d *definition) bool {
 		return (q.IDs == nil || slices.Contains(q.IDs, d.ID)) &&
 			(q.Owner == nil || *q.Owner == d.Owner) &&

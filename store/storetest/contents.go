@@ -24,7 +24,7 @@ func contentsIn(ctx context.Context, tx budget.ReadTx) (contents, error) {
 	c := contents{Usage: make(map[usage.Grain][]budget.UsageRow)}
 	steps := []func() error{
 		func() (err error) { c.Catalog, err = tx.Catalog(ctx); return },
-		func() (err error) { c.Definitions, err = tx.Budgets(ctx, budget.BudgetQuery{}); return },
+		func() (err error) { c.Definitions, err = tx.Budgets(ctx, budget.Query{}); return },
 		func() (err error) { c.Counters, err = tx.Counters(ctx, budget.CounterQuery{}); return },
 		func() (err error) { c.Events, err = tx.Events(ctx, budget.EventQuery{Span: always}); return },
 		func() (err error) { c.Adjustments, err = tx.Adjustments(ctx, budget.AdjustmentQuery{}); return },

@@ -116,7 +116,7 @@ func definitionsAbsent(t *test) {
 // byID returns the one definition with this id.
 func (t *test) byID(id string) budget.Definition {
 	t.Helper()
-	found := read(t, budget.ReadTx.Budgets, budget.BudgetQuery{IDs: []string{id}})
+	found := read(t, budget.ReadTx.Budgets, budget.Query{IDs: []string{id}})
 	if len(found) != 1 {
 		t.Fatalf("found %d definitions with the id %q, want 1", len(found), id)
 	}
@@ -272,8 +272,8 @@ func budgetsAll(t *test) {
 	t.put(definition("newest", func(d *budget.Definition) { d.CreatedAt = noon.Add(time.Microsecond) }))
 	t.put(definition("oldest", func(d *budget.Definition) { d.CreatedAt = noon.Add(-time.Microsecond) }))
 	want = slices.Concat([]budget.Definition{t.byID("newest")}, want, []budget.Definition{t.byID("oldest")})
-	equal(t, "CreatedAt descending, then ID descending", want, read(t, budget.ReadTx.Budgets, budget.BudgetQuery{}))
-	equal(t, "CountBudgets counts all", len(want), read(t, budget.ReadTx.CountBudgets, budget.BudgetQuery{}))
+	equal(t, "CreatedAt descending, then ID descending", want, read(t, budget.ReadTx.Budgets, budget.Query{}))
+	equal(t, "CountBudgets counts all", len(want), read(t, budget.ReadTx.CountBudgets, budget.Query{}))
 }
 
 func budgetsSelected(t *test) {
@@ -309,28 +309,28 @@ func selectable() []budget.Definition {
 
 type budgetSelection struct {
 	rule  string
-	query budget.BudgetQuery
+	query budget.Query
 	want  []string
 }
 
 func budgetSelections() []budgetSelection {
 	return []budgetSelection{
-		{"only these ids, unknown ones left out", budget.BudgetQuery{IDs: []string{"tokens", "unknown", "plain"}}, []string{"plain", "tokens"}},
-		{"nothing by no ids", budget.BudgetQuery{IDs: []string{}}, nil},
-		{"only those with this owner", budget.BudgetQuery{Owner: new("o'ps")}, []string{"owned"}},
-		{"only those on this metric", budget.BudgetQuery{Metric: usage.Tokens}, []string{"tokens"}},
-		{"only disabled ones", budget.BudgetQuery{Enabled: new(false)}, []string{"disabled"}},
-		{"only those whose scope has this dimension", budget.BudgetQuery{Scope: budget.Scope{usage.Tenant: "acme"}}, []string{"of acme", "of acme's users"}},
-		{"only those whose scope has these dimensions", budget.BudgetQuery{Scope: budget.Scope{usage.User: budget.Each, usage.Tenant: "acme"}}, []string{"of acme's users"}},
-		{"each where it is each", budget.BudgetQuery{Scope: budget.Scope{usage.User: budget.Each}}, []string{"of acme's users"}},
-		{"a value where it is that value", budget.BudgetQuery{Scope: budget.Scope{usage.User: "each"}}, []string{"of a literal each"}},
-		{"by labels as dimensions", budget.BudgetQuery{Scope: budget.Scope{"project": `a"b%_\`}}, []string{"of a project"}},
-		{"by dimensions whose names look like paths", budget.BudgetQuery{Scope: budget.Scope{"$.tenant": "acme"}}, []string{"of a project"}},
-		{"nothing by another value", budget.BudgetQuery{Scope: budget.Scope{"project": `a"b%__`}}, nil},
-		{"only those that carry this label", budget.BudgetQuery{Labels: map[string]string{"license": "7"}}, []string{"labelled", "labelled too"}},
-		{"only those that carry these labels", budget.BudgetQuery{Labels: map[string]string{"license": "7", "a.b": `x"'`}}, []string{"labelled"}},
-		{"nothing by a label's prefix", budget.BudgetQuery{Labels: map[string]string{"a": `x"'`}}, nil},
-		{"what all of it selects", budget.BudgetQuery{IDs: []string{"plain", "owned"}, Owner: new(""), Metric: usage.Dollars, Enabled: new(true)}, []string{"plain"}},
+		{"only these ids, unknown ones left out", budget.Query{IDs: []string{"tokens", "unknown", "plain"}}, []string{"plain", "tokens"}},
+		{"nothing by no ids", budget.Query{IDs: []string{}}, nil},
+		{"only those with this owner", budget.Query{Owner: new("o'ps")}, []string{"owned"}},
+		{"only those on this metric", budget.Query{Metric: usage.Tokens}, []string{"tokens"}},
+		{"only disabled ones", budget.Query{Enabled: new(false)}, []string{"disabled"}},
+		{"only those whose scope has this dimension", budget.Query{Scope: budget.Scope{usage.Tenant: "acme"}}, []string{"of acme", "of acme's users"}},
+		{"only those whose scope has these dimensions", budget.Query{Scope: budget.Scope{usage.User: budget.Each, usage.Tenant: "acme"}}, []string{"of acme's users"}},
+		{"each where it is each", budget.Query{Scope: budget.Scope{usage.User: budget.Each}}, []string{"of acme's users"}},
+		{"a value where it is that value", budget.Query{Scope: budget.Scope{usage.User: "each"}}, []string{"of a literal each"}},
+		{"by labels as dimensions", budget.Query{Scope: budget.Scope{"project": `a"b%_\`}}, []string{"of a project"}},
+		{"by dimensions whose names look like paths", budget.Query{Scope: budget.Scope{"$.tenant": "acme"}}, []string{"of a project"}},
+		{"nothing by another value", budget.Query{Scope: budget.Scope{"project": `a"b%__`}}, nil},
+		{"only those that carry this label", budget.Query{Labels: map[string]string{"license": "7"}}, []string{"labelled", "labelled too"}},
+		{"only those that carry these labels", budget.Query{Labels: map[string]string{"license": "7", "a.b": `x"'`}}, []string{"labelled"}},
+		{"nothing by a label's prefix", budget.Query{Labels: map[string]string{"a": `x"'`}}, nil},
+		{"what all of it selects", budget.Query{IDs: []string{"plain", "owned"}, Owner: new(""), Metric: usage.Dollars, Enabled: new(true)}, []string{"plain"}},
 	}
 }
 
@@ -341,22 +341,22 @@ func budgetsPaged(t *test) {
 	}
 	t.put(want...)
 	walk(t, want, func(tx budget.ReadTx, ctx context.Context, after *budget.Definition, limit int) ([]budget.Definition, error) {
-		q := budget.BudgetQuery{Limit: limit}
+		q := budget.Query{Limit: limit}
 		if after != nil {
-			q.After = &budget.BudgetCursor{CreatedAt: after.CreatedAt, ID: after.ID}
+			q.After = &budget.Cursor{CreatedAt: after.CreatedAt, ID: after.ID}
 		}
 		return tx.Budgets(ctx, q)
 	})
 	for offset := range len(want) + 2 {
 		rest := want[min(offset, len(want)):]
-		equal(t, "Offset leaves out so many first", rest, read(t, budget.ReadTx.Budgets, budget.BudgetQuery{Offset: offset}))
-		equal(t, "Limit counts behind Offset", rest[:min(2, len(rest))], read(t, budget.ReadTx.Budgets, budget.BudgetQuery{Offset: offset, Limit: 2}))
+		equal(t, "Offset leaves out so many first", rest, read(t, budget.ReadTx.Budgets, budget.Query{Offset: offset}))
+		equal(t, "Limit counts behind Offset", rest[:min(2, len(rest))], read(t, budget.ReadTx.Budgets, budget.Query{Offset: offset, Limit: 2}))
 	}
 }
 
 func budgetsCounted(t *test) {
 	t.put(definition("a"), definition("b"), definition("c"))
-	q := budget.BudgetQuery{IDs: []string{"a", "b"}, After: &budget.BudgetCursor{CreatedAt: at(-1)}, Offset: 1, Limit: 1}
+	q := budget.Query{IDs: []string{"a", "b"}, After: &budget.Cursor{CreatedAt: at(-1)}, Offset: 1, Limit: 1}
 	equal(t, "After, Offset and Limit do not change how many are selected", 2, read(t, budget.ReadTx.CountBudgets, q))
 }
 

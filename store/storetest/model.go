@@ -107,7 +107,7 @@ func (x transaction) take(ctx context.Context, tx budget.Tx) (a transactionAnswe
 // queries is one of each.
 type queries struct {
 	keys        []budget.ScopeKey
-	budgets     budget.BudgetQuery
+	budgets     budget.Query
 	counters    budget.CounterQuery
 	highest     []budget.CounterKey
 	usage       budget.UsageQuery
@@ -340,14 +340,14 @@ func (g *generator) queries() queries {
 	names := func() string { return one(g, someNames) }
 	ids := func() []string { return some(g, 4, someIDs) }
 	q := queries{
-		budgets: budget.BudgetQuery{
+		budgets: budget.Query{
 			IDs:     perhaps(g, ids),
 			Owner:   perhaps(g, func() *string { return pointer(names()) }),
 			Metric:  perhaps(g, func() usage.Metric { return one(g, usage.Metrics()) }),
 			Enabled: perhaps(g, func() *bool { return pointer(g.chance(50)) }),
 			Scope:   one(g, someScopes),
-			After: perhaps(g, func() *budget.BudgetCursor {
-				return &budget.BudgetCursor{CreatedAt: at(g.IntN(3)), ID: one(g, someIDs)}
+			After: perhaps(g, func() *budget.Cursor {
+				return &budget.Cursor{CreatedAt: at(g.IntN(3)), ID: one(g, someIDs)}
 			}),
 			Offset: g.IntN(3),
 			Limit:  g.IntN(5),

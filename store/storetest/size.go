@@ -57,9 +57,9 @@ func manyDefinitions(t *test) {
 	t.put(definitions...)
 	slices.Reverse(definitions) // newest first
 	equal(t, "all are found by their keys", many, len(read(t, budget.ReadTx.Definitions, keys)))
-	equal(t, "all are found by their ids", definitions, read(t, budget.ReadTx.Budgets, budget.BudgetQuery{IDs: names}))
+	equal(t, "all are found by their ids", definitions, read(t, budget.ReadTx.Budgets, budget.Query{IDs: names}))
 	t.define(budget.Writes{DropCounters: names, DeleteBudgets: names[1:]})
-	equal(t, "all but one are deleted", 1, read(t, budget.ReadTx.CountBudgets, budget.BudgetQuery{}))
+	equal(t, "all but one are deleted", 1, read(t, budget.ReadTx.CountBudgets, budget.Query{}))
 }
 
 func manyRecords(t *test) {

@@ -51,7 +51,7 @@ func changeRow(table string, n newBudget, events int) row {
 		}
 		var turns []changed
 		for turn := range l.repeats {
-			l.progress.say("a budget %s: turn %d of %d", n.what, turn+1, l.repeats)
+			l.progress.say("turn %d of %d", turn+1, l.repeats)
 			c, err := l.change(ctx, past, n.budget)
 			if err != nil {
 				return err

@@ -35,7 +35,7 @@ func (l *lab) contest(ctx context.Context, c contest, sides []side) error {
 	turns := make([][]turn, len(sides))
 	for n := range l.repeats + 1 {
 		for i, s := range sides {
-			l.progress.say("%s, %d callers: turn %d of %d, %s", c.work, c.callers, n, l.repeats, s.name)
+			l.progress.say("turn %d of %d, %s", n, l.repeats, s.name) // 0 warms up
 			got, err := l.turn(ctx, c.callers, s, n == 0)
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)

@@ -54,7 +54,7 @@ func (l *lab) run(ctx context.Context, r row) error {
 		l.report.LeftOut = append(l.report.LeftOut, r.name+": "+leftOut.reason)
 		err = nil
 	}
-	l.progress.end(r.name)
+	l.progress.end()
 	return err
 }
 

@@ -12,7 +12,8 @@ import (
 // A progress tells how far the run is: on a terminal by a line that is kept up to date, elsewhere by a line per row.
 type progress struct {
 	out     io.Writer
-	began   time.Time // the row
+	row     string
+	began   time.Time // with the row
 	live    pretty.Writer
 	tracker *pretty.Tracker // nil: not on a terminal
 }
@@ -29,6 +30,7 @@ func newProgress(out io.Writer, rows int) *progress {
 	p.live.SetMessageLength(90)
 	p.live.SetUpdateFrequency(200 * time.Millisecond)
 	p.live.Style().Visibility.ETA = true
+	p.live.Style().Visibility.Value = false
 	p.live.AppendTracker(p.tracker)
 	go p.live.Render()
 	return p
@@ -45,24 +47,24 @@ func isTerminal(out io.Writer) bool {
 
 // begin says that a row begins.
 func (p *progress) begin(row string) {
-	p.began = time.Now()
-	p.say("%s", row)
+	p.row, p.began = row, time.Now()
+	p.say("begins")
 }
 
-// say tells what is being done.
+// say tells what is being done for the row.
 func (p *progress) say(format string, args ...any) {
 	if p.tracker != nil {
-		p.tracker.UpdateMessage(fmt.Sprintf(format, args...))
+		p.tracker.UpdateMessage(p.row + ": " + fmt.Sprintf(format, args...))
 	}
 }
 
-// end says that a row is done.
-func (p *progress) end(row string) {
+// end says that the row is done.
+func (p *progress) end() {
 	if p.tracker != nil {
 		p.tracker.Increment(1)
 		return
 	}
-	fmt.Fprintf(p.out, "%s (%s)\n", row, time.Since(p.began).Round(100*time.Millisecond))
+	fmt.Fprintf(p.out, "%s (%s)\n", p.row, time.Since(p.began).Round(100*time.Millisecond))
 }
 
 func (p *progress) stop() error {

@@ -244,7 +244,7 @@ func (r *reader) Definitions(ctx context.Context, keys []budget.ScopeKey) (map[b
 	return found, r.step(ctx, err)
 }
 
-func (r *reader) Budgets(ctx context.Context, query budget.BudgetQuery) ([]budget.Definition, error) {
+func (r *reader) Budgets(ctx context.Context, query budget.Query) ([]budget.Definition, error) {
 	var rows []definitionRow
 	b := r.bind()
 	q := b.selecting(b.from("purser_budgets", &rows), query).
@@ -262,7 +262,7 @@ func (r *reader) Budgets(ctx context.Context, query budget.BudgetQuery) ([]budge
 	return found, r.step(ctx, err)
 }
 
-func (r *reader) CountBudgets(ctx context.Context, query budget.BudgetQuery) (int, error) {
+func (r *reader) CountBudgets(ctx context.Context, query budget.Query) (int, error) {
 	var rows []struct{ Budgets int }
 	b := r.bind()
 	q := b.selecting(b.from("purser_budgets", &rows).ColumnExpr("count(*) AS budgets"), query)
@@ -272,8 +272,8 @@ func (r *reader) CountBudgets(ctx context.Context, query budget.BudgetQuery) (in
 	return rows[0].Budgets, nil
 }
 
-// selecting restricts a query to the definitions that a [budget.BudgetQuery] selects, its page left aside.
-func (b *binding) selecting(q *bun.SelectQuery, query budget.BudgetQuery) *bun.SelectQuery {
+// selecting restricts a query to the definitions that a [budget.Query] selects, its page left aside.
+func (b *binding) selecting(q *bun.SelectQuery, query budget.Query) *bun.SelectQuery {
 	b.among(q, "id", query.IDs)
 	if query.Owner != nil {
 		q.Where("owner = ?", b.arg(*query.Owner))

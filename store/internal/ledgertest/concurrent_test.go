@@ -185,8 +185,14 @@ func (r *race) changeOne(random *rand.Rand) {
 
 var (
 	raceScopes = []budget.Scope{
-		{}, {"tenant": "t1"}, {"tenant": budget.Each}, {"tenant": "t2", "user": budget.Each},
-		{"team": "red"}, {"team": budget.Each, "user": budget.Each}, {"user": "u1"}, {"resource": budget.Each},
+		{},
+		{"tenant": "t1"},
+		{"tenant": budget.Each},
+		{"tenant": "t2", "user": budget.Each},
+		{"team": "red"},
+		{"team": budget.Each, "user": budget.Each},
+		{"user": "u1"},
+		{"resource": budget.Each},
 	}
 	raceSchedules = []period.Schedule{
 		period.Hourly, period.Daily.In(zone("Europe/Berlin")), period.Monthly, period.Weekly, period.Lifetime,

@@ -43,14 +43,6 @@ type modelAdjustment struct {
 
 func newModel() *model { return &model{budgets: make(map[string]*modelBudget)} }
 
-func (m *model) find(tenant, id string) *modelEvent {
-	i := slices.IndexFunc(m.events, func(e *modelEvent) bool { return e.event.ID == id && e.event.Tenant == tenant })
-	if i < 0 {
-		return nil
-	}
-	return m.events[i]
-}
-
 // left is what is left of the event after its corrections.
 func (e *modelEvent) left() usage.Totals {
 	left, err := e.totals.Sub(e.taken)

@@ -110,12 +110,12 @@ func everything(ctx context.Context, s budget.Store) error {
 		var errs [12]error
 		_, errs[0] = r.Catalog(ctx)
 		_, errs[1] = r.Definitions(ctx, []budget.ScopeKey{{Shape: "s"}})
-		_, errs[2] = r.Budgets(ctx, budget.BudgetQuery{
+		_, errs[2] = r.Budgets(ctx, budget.Query{
 			IDs: []string{"b"}, Owner: new("o"), Metric: usage.Tokens, Enabled: new(true),
 			Scope: budget.Scope{"tenant": budget.Each}, Labels: map[string]string{"a": "b"},
-			After: &budget.BudgetCursor{}, Offset: 1,
+			After: &budget.Cursor{}, Offset: 1,
 		})
-		_, errs[3] = r.CountBudgets(ctx, budget.BudgetQuery{Enabled: new(false)})
+		_, errs[3] = r.CountBudgets(ctx, budget.Query{Enabled: new(false)})
 		_, errs[4] = r.Counters(ctx, budget.CounterQuery{Keys: []budget.CounterKey{{Budget: "b"}}, Limit: 1})
 		_, errs[5] = r.Counters(ctx, budget.CounterQuery{Periods: []budget.CounterKey{{Budget: "b"}}, After: &budget.CounterKey{}})
 		_, errs[6] = r.Highest(ctx, []budget.CounterKey{{Budget: "b"}})
