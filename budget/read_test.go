@@ -372,7 +372,10 @@ func TestStatusesMayBeLeftAtAnyPoint(t *testing.T) {
 	f.record(by("u1", tokens("a", 1)), by("u2", tokens("b", 1)))
 	for n := range 3 {
 		seen := 0
-		for range f.Statuses(t.Context(), budget.Query{}, noon) {
+		for _, err := range f.Statuses(t.Context(), budget.Query{}, noon) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if seen++; seen > n {
 				break
 			}

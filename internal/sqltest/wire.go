@@ -171,7 +171,7 @@ func (c *wiredConn) QueryContext(ctx context.Context, statement string, args []d
 func (c *wiredConn) PrepareContext(ctx context.Context, statement string) (prepared driver.Stmt, err error) {
 	inner, ok := c.Conn.(driver.ConnPrepareContext)
 	if !ok {
-		return c.Conn.Prepare(statement)
+		return c.Prepare(statement)
 	}
 	err = c.wire.through(statement, nil, func() error {
 		prepared, err = inner.PrepareContext(ctx, statement)

@@ -105,7 +105,7 @@ func (r *Reader) Read() (Row, error) {
 		return Row{}, err
 	}
 	event, err := r.format.event(line)
-	if failed := r.rows.ended; err != nil && failed != nil && failed != io.EOF {
+	if failed := r.rows.ended; err != nil && failed != nil && !errors.Is(failed, io.EOF) {
 		return Row{}, failed
 	}
 	if errors.Is(err, errQuote) {

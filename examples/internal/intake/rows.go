@@ -44,7 +44,7 @@ func (r *rows) take() ([]byte, error) {
 		switch {
 		case len(r.row) > maxRow:
 			return nil, errLong
-		case endsLine(chunk), err == io.EOF && len(r.row) > start:
+		case endsLine(chunk), errors.Is(err, io.EOF) && len(r.row) > start:
 			return r.row[start:], nil
 		case err != nil:
 			return nil, err
