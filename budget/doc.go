@@ -1,0 +1,66 @@
+// Package budget counts usage against budgets, each event once, and says how every budget stands.
+//
+// # What counts
+//
+// A [Budget] is a limit on one metric, for a [Scope], per period. The scope says whose usage it covers: a dimension with a
+// value covers that value, a dimension with [Each] covers every value and counts each in a counter of its own. A [Value]
+// names one of these counters. Periods come from the budget's schedule and the event's time, so that an event which comes
+// late counts in the period in which it happened, also if that is over. Between StartsAt and EndsAt a budget counts, outside
+// of them nothing is its.
+//
+// A [Ledger] records events and counts them against every budget that covers them. It keeps three things together, in one
+// transaction: the events, the counters, and sums of usage by the quarter hour, day and month, from which histories and
+// groupings are read at the same cost however many events there are. [Ledger.Verify] computes all of it from the events,
+// [Ledger.Rebuild] mends what differs, [Ledger.Prune] deletes old events and leaves every figure as it is.
+//
+// A counter has two figures: what events recorded, and what [Ledger.Adjust] added or took away. [Status].Used is their sum. A
+// wrong event is never changed: [Ledger.Correct] takes back a part of it, or all.
+//
+// # Once
+//
+// An event's ID, chosen by the caller and unique per tenant, makes it count once. Sending it again, after an error, a
+// restart or from another process, answers [Duplicate] and counts nothing; another content under the same id answers
+// [Conflict] and changes nothing. So whoever does not know what became of an event sends it again. That is the remedy for
+// [ErrOutcomeUnknown] too. Corrections and adjustments have ids of the same kind.
+//
+// # Exactly
+//
+// Amounts are integers in the unit of their metric's scale: tokens and requests as they are, US dollars in 1e-9, credits in
+// 1e-6. At the edges they are decimals, never floats. A cost is rounded once, when it comes in; credits are rounded half up,
+// per event. A sum that would not fit is [ErrOverflow], it does not wrap. Levels compare products of decimals and so have no
+// rounding; percentages are cut after nine places, and never claim a level that was not reached.
+//
+// Instants are cut to the microsecond, in UTC, in the years 1980 to 2199. Periods, spans and windows are half-open: their
+// start belongs to them, their end does not.
+//
+// # Alerts
+//
+// A budget that reaches a threshold of its limit makes an alert in the transaction that recorded the usage: one per
+// counter, period and threshold, in however many processes. Of thresholds that are crossed together the highest counts. What
+// falls below again is resolved, and alerts anew when it rises. Disabled budgets and those that only [Observe] are silent.
+//
+// # At the same time
+//
+// All methods of a Ledger may be called at the same time, also in many processes on one store. Calls that record at the
+// same time share a transaction: the first flushes for those who came while it was waiting, then hands on. No goroutine
+// runs in the background, there is no timer, and each call returns after its own commit. A caller whose context ends before
+// its turn leaves nothing behind; one whose context ends later gets ErrOutcomeUnknown, because the work is done for others
+// too.
+//
+// Changes of budgets wait for those who record and keep them waiting, for as long as it takes to count the running period
+// anew: from sums of usage, or, for budgets on credits or with labels in their scope, from the period's events.
+//
+// [Ledger.WithStore] takes part in a transaction of the caller's, so that usage is recorded if, and only if, the rest of the
+// work commits.
+//
+// # Errors
+//
+// What a caller can act on is a sentinel for [errors.Is]: [ErrInvalid], [ErrConflict], [ErrNotFound], [ErrPruned],
+// [ErrOverflow], [ErrOutcomeUnknown], [ErrUnavailable]. [FieldErrors] lists which fields of an input were refused, and why,
+// all of them at once. After any of these but ErrOutcomeUnknown nothing was stored.
+//
+// # Stores
+//
+// [Store] and [Tx] are interfaces whose comments are their contract. Packages pgstore, sqlitestore and memstore have one
+// each, package store opens one by its URL, and package storetest tests any.
+package budget
