@@ -90,8 +90,9 @@ func TestDefaultsOfConnectionsDoNotMatter(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, id := range []string{"new", "same", "same"} {
-				if err := record(t.Context(), s, id); err != nil {
+			same := event()
+			for _, e := range []budget.StoredEvent{event(), same, same} {
+				if err := record(t.Context(), s, e); err != nil {
 					t.Fatal(err)
 				}
 			}

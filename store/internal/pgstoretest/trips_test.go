@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/pgtest"
 	"github.com/purser-go/purser/store/pgstore"
+	"github.com/purser-go/purser/store/pgstore/pgxpipe"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -33,13 +35,19 @@ func TestRoundTrips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	piped, err := pgstore.New(db, &pgstore.Options{Pipeline: pgxpipe.Pipeline{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	standing := event()
 	for _, tt := range []struct {
 		name  string
 		trips int64
 		do    func(ctx context.Context) error
 	}{
-		{"recording takes four", 4, func(ctx context.Context) error { return record(ctx, store, "new") }},
-		{"recording what stands takes one more", 5, func(ctx context.Context) error { return record(ctx, store, "standing") }},
+		{"recording takes four", 4, func(ctx context.Context) error { return record(ctx, store, event()) }},
+		{"recording what stands takes one more", 5, func(ctx context.Context) error { return record(ctx, store, standing) }},
+		{"recording through a pipeline takes two", 2, func(ctx context.Context) error { return recordAtOnce(ctx, piped) }},
 		{"reserving takes four", 4, func(ctx context.Context) error { return reserve(ctx, store) }},
 		{"a view takes two more than its queries", 5, func(ctx context.Context) error { return view(ctx, store, 3) }},
 	} {
@@ -60,26 +68,39 @@ func TestRoundTrips(t *testing.T) {
 
 var recorded atomic.Int64
 
-func record(ctx context.Context, store budget.Store, id string) error {
-	if id == "new" {
-		id = time.UnixMicro(recorded.Add(1)).String()
+// event returns one that was never recorded.
+func event() budget.StoredEvent {
+	id := fmt.Sprint("event ", recorded.Add(1))
+	return budget.StoredEvent{ID: id, Subject: usage.Subject{Tenant: "acme"}, Time: time.UnixMicro(1), RecordedAt: time.UnixMicro(1)}
+}
+
+// counted is what recording an event adds to.
+func counted() budget.Writes {
+	sum := func(grain usage.Grain) budget.UsageAdd {
+		return budget.UsageAdd{UsageKey: budget.UsageKey{Grain: grain, Tenant: "acme"}, Totals: usage.Totals{Requests: 1}}
 	}
+	return budget.Writes{
+		Counters: []budget.Counter{{CounterKey: budget.CounterKey{Budget: "b"}, Tally: budget.Tally{Recorded: 1}}},
+		Usage:    []budget.UsageAdd{sum(usage.QuarterHours), sum(usage.Days), sum(usage.Months)},
+	}
+}
+
+func record(ctx context.Context, store budget.Store, e budget.StoredEvent) error {
 	return store.Update(ctx, func(tx budget.Tx) error {
 		if err := tx.Fence(ctx, budget.Shared); err != nil {
 			return err
 		}
-		event := budget.StoredEvent{ID: id, Subject: usage.Subject{Tenant: "acme"}, Time: time.UnixMicro(1), RecordedAt: time.UnixMicro(1)}
-		if _, err := tx.InsertEvents(ctx, []budget.StoredEvent{event}); err != nil {
+		if _, err := tx.InsertEvents(ctx, []budget.StoredEvent{e}); err != nil {
 			return err
 		}
-		_, err := tx.Apply(ctx, budget.Writes{
-			Counters: []budget.Counter{{CounterKey: budget.CounterKey{Budget: "b"}, Tally: budget.Tally{Recorded: 1}}},
-			Usage: []budget.UsageAdd{
-				{UsageKey: budget.UsageKey{Grain: usage.QuarterHours, Tenant: "acme"}, Totals: usage.Totals{Requests: 1}},
-				{UsageKey: budget.UsageKey{Grain: usage.Days, Tenant: "acme"}, Totals: usage.Totals{Requests: 1}},
-				{UsageKey: budget.UsageKey{Grain: usage.Months, Tenant: "acme"}, Totals: usage.Totals{Requests: 1}},
-			},
-		})
+		_, err := tx.Apply(ctx, counted())
+		return err
+	})
+}
+
+func recordAtOnce(ctx context.Context, store budget.Store) error {
+	return store.Update(ctx, func(tx budget.Tx) error {
+		_, err := tx.(budget.Recorder).Record(ctx, 1, []budget.StoredEvent{event()}, counted())
 		return err
 	})
 }
