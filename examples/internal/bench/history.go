@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,8 +74,9 @@ func (h *history) copyEvents(ctx context.Context, at *closers) (*place, error) {
 	if err != nil {
 		return nil, err
 	}
+	columns := strings.Join(eventColumns, ", ")
 	for _, statement := range []string{
-		"INSERT INTO purser_events SELECT * FROM " + h.place.schema + ".purser_events",
+		fmt.Sprintf("INSERT INTO purser_events (%[1]s) SELECT %[1]s FROM %[2]s.purser_events", columns, h.place.schema),
 		"CREATE INDEX ON purser_events (tenant, time)",
 	} {
 		if _, err := p.db.ExecContext(ctx, statement); err != nil {

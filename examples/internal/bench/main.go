@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, out, status io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	report.Command = strings.Join(append([]string{"bench"}, args...), " ")
+	report.Command = strings.Join(append([]string{"go run ./examples/internal/bench"}, args...), " ")
 	if s.complete() {
 		if err := os.WriteFile(s.page, []byte(report.page()), 0o644); err != nil {
 			return err

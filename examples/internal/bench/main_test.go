@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,6 +168,30 @@ func TestAudit(t *testing.T) {
 				t.Errorf("the audit says %v", err)
 			}
 		})
+	}
+}
+
+func TestPage(t *testing.T) {
+	second := []turn{{1000, time.Millisecond, 2 * time.Millisecond}}
+	tenth := []turn{{100, time.Millisecond, 30 * time.Millisecond}}
+	r := report{Date: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), Command: "bench", Repeats: 5, Turn: 3, LeftOut: []string{"a/1: why"}}
+	work := contest{recordSQLite, "Record", 8, map[string]float64{naive: 1.7}}
+	r.add(work, naive, second, tenth)
+	r.add(work, naive, tenth, second)
+	r.addChange(changeSQLite, "for one user", 1e6, []changed{{took: time.Second, held: time.Millisecond, before: time.Microsecond}})
+	for name, want := range map[string]string{
+		"the run":                "Measured on 2026-11-21 by `bench`, 5 turns of 3 s a side.",
+		"a ratio":                "| Record | 8 | naive | 10.0 | 10.0 | 10.0 | 1.70 | 1,000 | 2.00 | 100 | 30.0 |",
+		"a floor that is missed": "| Record | 8 | naive | 0.10 | 0.10 | 0.10 | 1.70 missed | 100 | 30.0 | 1,000 | 2.00 |",
+		"a change":               "| for one user | 1,000,000 | 1,000 | 1,000 | 1,000 | 1.00 | 1.00 | 1.00 | 0.00 | 0 |",
+		"what was left out":      "Left out: a/1: why.",
+	} {
+		if page := r.page(); !strings.Contains(page, want) {
+			t.Errorf("%s is not on the page: %s\n%s", name, want, page)
+		}
+	}
+	if strings.Contains(r.page(), "## Record, Postgres") {
+		t.Error("a table without rows is on the page")
 	}
 }
 

@@ -156,8 +156,8 @@ func (r *report) changes(table string) pretty.Writer {
 }
 
 func (m machine) table() pretty.Writer {
-	w := newTable("machine", "")
-	w.SetColumnConfigs(nil)
+	w := pretty.NewWriter()
+	w.AppendHeader(pretty.Row{"machine", ""})
 	for _, line := range [][2]string{
 		{"CPU", fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)},
 		{"memory", m.Memory},
@@ -174,6 +174,7 @@ func (m machine) table() pretty.Writer {
 	return w
 }
 
+// newTable returns a table whose columns but the first are aligned to the right.
 func newTable(columns ...any) pretty.Writer {
 	w := pretty.NewWriter()
 	w.AppendHeader(columns)
