@@ -21,5 +21,8 @@
 //
 // An Update that returned nil survives the process and, if the disk and the operating system keep their word, the
 // machine: SQLite is told to flush each commit, and a Postgres that is told not to (synchronous_commit=off) is refused.
+// A SQLite file that may only be read can be opened and viewed, if its directory may be written; an Update is
+// [budget.ErrUnavailable].
+//
 // Nothing is decided from what a replica says: the URL must be that of the primary server.
 package store
