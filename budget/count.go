@@ -183,5 +183,6 @@ func eachEvent(ctx context.Context, r ReadTx, q EventQuery, fn func(*StoredEvent
 		}
 		last := events[len(events)-1]
 		q.After = &EventCursor{Time: last.Time, EventKey: last.Key()}
+		q.Span.Start = last.Time // says the same to a planner that looks for a range of time first
 	}
 }
