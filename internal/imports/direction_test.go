@@ -26,6 +26,11 @@ var drivers = []string{
 	"github.com/uptrace/bun/driver/",
 }
 
+// lodgers are packages of internal/ that belong to a room: they would lie in it if all who use them could see them there.
+var lodgers = map[string]string{
+	"internal/sqltest": "store", // also for the modules of testdata/drivers
+}
+
 // A pkg is a package, or with its tests the program that go test makes of it.
 type pkg struct {
 	ImportPath string
@@ -38,6 +43,9 @@ func room(path string) string {
 	path, ours := strings.CutPrefix(path, module+"/")
 	if !ours {
 		return ""
+	}
+	if r := lodgers[path]; r != "" {
+		return r
 	}
 	first, _, _ := strings.Cut(path, "/")
 	return first
