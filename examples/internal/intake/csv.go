@@ -46,7 +46,12 @@ func (f *csvFormat) setColumns(names []string, l layout) error {
 	from := make(map[string]string) // column by field or label
 	known := false
 	for _, name := range names {
-		use, err := l.use(strings.TrimSpace(name))
+		name = strings.TrimSpace(name)
+		use, err := l.use(name)
+		if err == nil {
+			// Else what was no text, or whose lines end in another way, would be a header without rows.
+			err = invalid.Line("the first line is no header", name, 0, maxRow)
+		}
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ type jsonFormat struct{ layout layout }
 func (f jsonFormat) event(line []byte) (usage.Event, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(line, &members); err != nil || members == nil {
-		return usage.Event{}, errors.New("is not a JSON object")
+		return usage.Event{}, errors.New("is not a JSON object, of which each must be on a line of its own")
 	}
 	object, err := f.object(members)
 	if err != nil {

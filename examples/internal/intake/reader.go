@@ -54,9 +54,12 @@ func NewReader(r io.Reader, o *Options) (*Reader, error) {
 		return nil, err
 	}
 	reader := &Reader{rows: newRows(unpacked, o.IDSalt), defaults: o.Defaults}
-	if isObject(unpacked) {
+	switch firstByte(unpacked) {
+	case '{':
 		reader.format = jsonFormat{newLayout(*o)}
 		return reader, nil
+	case '[':
+		return nil, errors.New("begins like a JSON list, must have one object per line, as jq -c '.[]' makes of a list")
 	}
 	header, err := reader.line()
 	switch {
@@ -85,11 +88,15 @@ func unpack(r io.Reader) (*bufio.Reader, error) {
 	return bufio.NewReaderSize(unpacked, buffer), nil
 }
 
-// isObject reports whether the text begins like a JSON object. An error of r will come up again when it is read.
-func isObject(r *bufio.Reader) bool {
+// firstByte returns the first byte of the text that is no blank, 0 if there is none. An error of r will come up again when
+// it is read.
+func firstByte(r *bufio.Reader) byte {
 	begin, _ := r.Peek(512)
 	begin = bytes.TrimLeft(bytes.TrimPrefix(begin, byteOrderMark), " \t\r\n")
-	return bytes.HasPrefix(begin, []byte("{"))
+	if len(begin) == 0 {
+		return 0
+	}
+	return begin[0]
 }
 
 // Read returns the next row. The error is io.EOF after the last one, a [*RowError] for a row that can't be read, and any

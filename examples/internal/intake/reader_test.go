@@ -299,6 +299,15 @@ func TestFilesThatAreNoUsageAreRefused(t *testing.T) {
 		"with a header of more than a megabyte": {
 			"id," + strings.Repeat("x", 1<<20), nil, "the first line is longer than 1 MiB",
 		},
+		"with lines that end in CR alone": {
+			"id,input_tokens\re1,1\r", nil, "the first line is no header: contains the control character U+000D",
+		},
+		"with a header that is not UTF-8": {
+			"id,gr\xf6\xdfe\n", nil, "the first line is no header: is not valid UTF-8",
+		},
+		"with a list of objects": {
+			"\ufeff [{\"id\":\"e1\"}]", nil, "begins like a JSON list, must have one object per line",
+		},
 		"with a header that is cut off": {
 			"id,\"team\n", nil, "the first line has a quote that is not closed",
 		},
