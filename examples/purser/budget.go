@@ -121,7 +121,7 @@ func (p *program) deleteBudget() *cobra.Command {
 
 func (p *program) listBudgets() *cobra.Command {
 	var q budget.Query
-	var owner, metric string
+	var owner string
 	var enabled, disabled bool
 	c := &cobra.Command{
 		Use:     "list",
@@ -131,17 +131,13 @@ func (p *program) listBudgets() *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.StringVar(&owner, "owner", "", "only those of this `owner`")
-	flags.StringVar(&metric, "metric", "", "only those on this `metric`")
+	flags.Var(metricFlag(&q.Metric), "metric", "only those on this metric")
 	flags.BoolVar(&enabled, "enabled", false, "only enabled ones")
 	flags.BoolVar(&disabled, "disabled", false, "only disabled ones")
 	c.MarkFlagsMutuallyExclusive("enabled", "disabled")
 	flags.Var(scopeFlag(&q.Scope), "scope", "only those whose scope has this `dimension=value`; may be repeated")
 	flags.Var(into(&q.Labels, "name=value"), "label", "only those with this label `name=value`; may be repeated")
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
-		q.Metric = usage.Metric(metric)
-		if metric != "" && !q.Metric.Valid() {
-			return &usage.FieldError{Field: "metric", Message: fmt.Sprintf("must be one of %v", usage.Metrics())}
-		}
 		if flags.Changed("owner") {
 			q.Owner = &owner
 		}
@@ -246,7 +242,7 @@ type budgetFlags struct {
 	flags *pflag.FlagSet
 
 	name, description string
-	metric            string
+	metric            usage.Metric
 	limit             decimal.Decimal
 	costPerCredit     decimal.Decimal
 	period            string
@@ -272,7 +268,7 @@ func (f *budgetFlags) register(c *cobra.Command, mayNone bool) {
 	f.flags = c.Flags()
 	f.flags.SortFlags = false
 	f.flags.StringVar(&f.name, "name", "", "1 to 100 characters")
-	f.flags.StringVar(&f.metric, "metric", "", fmt.Sprintf("what is counted, one of %v", usage.Metrics()))
+	f.flags.Var(metricFlag(&f.metric), "metric", fmt.Sprintf("what is counted, one of %v", usage.Metrics()))
 	f.flags.Var(number(&f.limit), "limit", "how much of it per period")
 	f.flags.Var(periodFlag(&f.period), "period", "hourly, daily, weekly:sunday, monthly:15, quarterly, yearly:04-06, lifetime\n"+
 		"or every:6h:2026-01-01T00:00:00Z (default monthly)")
@@ -301,7 +297,7 @@ func (f *budgetFlags) apply(b *budget.Budget) error {
 	for name, set := range map[string]func(){
 		"name":            func() { b.Name = f.name },
 		"description":     func() { b.Description = f.description },
-		"metric":          func() { b.Metric = usage.Metric(f.metric) },
+		"metric":          func() { b.Metric = f.metric },
 		"limit":           func() { b.Limit = f.limit },
 		"cost-per-credit": func() { b.CostPerCredit = f.costPerCredit },
 		"scope":           func() { b.Scope = f.scope },
@@ -369,7 +365,7 @@ func given(texts []string) []string {
 func periodFlag(to *string) pflag.Value {
 	return value[string]{to: to, kind: "period", parse: func(text string) (string, error) {
 		_, err := period.Parse(text)
-		return text, flagError(err)
+		return text, flagError(err, "period")
 	}}
 }
 

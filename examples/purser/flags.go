@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,6 +57,26 @@ func count(to *int64) pflag.Value {
 	}}
 }
 
+// most is a flag that says how many there are to be at most.
+func most(to *int) pflag.Value {
+	return value[int]{to: to, kind: "n", show: strconv.Itoa, parse: func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return 0, errors.New("must be a whole number above 0")
+		}
+		return n, nil
+	}}
+}
+
+func metricFlag(to *usage.Metric) pflag.Value {
+	return value[usage.Metric]{to: to, kind: "metric", parse: func(text string) (usage.Metric, error) {
+		if m := usage.Metric(text); m.Valid() {
+			return m, nil
+		}
+		return "", fmt.Errorf("must be one of %v", usage.Metrics())
+	}, show: func(m usage.Metric) string { return string(m) }}
+}
+
 // An instant is a time that was named by a text: exactly, or by a date, which is its midnight in a zone yet to be known.
 type instant struct {
 	time time.Time
@@ -75,14 +96,18 @@ func instantFlag(to *instant) pflag.Value {
 }
 
 func parseInstant(text string) (instant, error) {
-	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		return instant{t, true}, nil
+	t, err := time.Parse(time.DateOnly, text)
+	date := err == nil
+	if !date {
+		t, err = intake.ParseTime(text)
 	}
-	t, err := intake.ParseTime(text)
-	if err != nil {
+	switch {
+	case err != nil:
 		return instant{}, errors.New("must be a time such as 2026-03-01T09:30:00Z or a date such as 2026-03-01")
+	case t.Before(usage.MinTime) || t.After(usage.EndTime):
+		return instant{}, errors.New("must lie in the years 1980 to 2199")
 	}
-	return instant{time: t}, nil
+	return instant{t, date}, nil
 }
 
 // optionalInstant is instantFlag where an empty text means none.
@@ -99,16 +124,21 @@ func optionalInstant(to *time.Time) pflag.Value {
 func zoneFlag(to **time.Location) pflag.Value {
 	return value[*time.Location]{to: to, kind: "zone", parse: func(text string) (*time.Location, error) {
 		schedule, err := period.Daily.InZone(text)
-		return schedule.Location(), flagError(err)
+		return schedule.Location(), flagError(err, "time_zone")
 	}}
 }
 
-// flagError returns what is wrong without the name of the field: the flag is named already.
-func flagError(err error) error {
-	if findings := budget.FieldErrors(err); len(findings) > 0 {
-		return errors.New(findings[0].Message)
+// flagError returns what is wrong without the name of the field that the flag is for: the flag is named already.
+func flagError(err error, field string) error {
+	findings := budget.FieldErrors(err)
+	if len(findings) == 0 {
+		return err
 	}
-	return err
+	reasons := make([]string, len(findings))
+	for i, finding := range findings {
+		reasons[i] = strings.TrimPrefix(finding.Error(), field+": ")
+	}
+	return errors.New(strings.Join(reasons, "; "))
 }
 
 // pairs is a flag NAME=VALUE that may be repeated.

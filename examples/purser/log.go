@@ -25,7 +25,8 @@ func (p *program) alerts() *cobra.Command {
 		Example: `  purser alerts --limit 20`,
 		Args:    arguments(0, -1, ""),
 	}
-	c.Flags().IntVar(&q.Limit, "limit", 100, "at most `n`")
+	q.Limit = 100
+	c.Flags().Var(most(&q.Limit), "limit", "at most so many")
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, ids []string) error {
 		if len(ids) > 0 {
 			q.Budgets = ids
@@ -94,7 +95,8 @@ func (p *program) audit() *cobra.Command {
 	flags.StringVar(&q.Action, "action", "", "only this `action`, such as update_budget")
 	flags.StringVar(&q.Actor, "by", "", "only changes by this `actor`")
 	flags.StringVar(&q.Target, "target", "", "only what was done to this `id`")
-	flags.IntVar(&q.Limit, "limit", 100, "at most `n`")
+	q.Limit = 100
+	flags.Var(most(&q.Limit), "limit", "at most so many")
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
 		t := newGrid("Nothing was changed.", "at", "actor", "action", "target", "changed")
 		entries, err := l.Audit(ctx, q)

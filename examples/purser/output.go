@@ -19,6 +19,20 @@ import (
 	"github.com/purser-go/purser/alert"
 )
 
+// An output keeps the first error of writing to it, since tables and help are printed by those who don't look.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(text []byte) (int, error) {
+	n, err := o.Writer.Write(text)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
 // show prints v as JSON, or as people read it.
 func (p *program) show(v any, human func(io.Writer)) error {
 	if !p.json {

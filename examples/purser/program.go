@@ -58,12 +58,22 @@ const (
 )
 
 func (p *program) run(ctx context.Context, args []string) int {
+	out := &output{Writer: p.stdout}
+	p.stdout = out
 	root := p.root()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
+	if err := root.ExecuteContext(ctx); err != nil {
+		return p.fail(ctx, err)
 	}
+	if out.err != nil {
+		p.complain("%v", out.err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+// fail says what went wrong, and returns the exit code for it.
+func (p *program) fail(ctx context.Context, err error) int {
 	for _, line := range strings.Split(p.message(ctx, err), "\n") {
 		p.complain("%s", line)
 	}
@@ -73,15 +83,19 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return exitUsage
 }
 
-// complain prints a line to stderr. Texts of files may be in it: they are cut short, and can't steer a terminal.
+// complain prints a line to stderr. Texts of files may be in it: a long one loses its middle, since what is wrong is said at
+// the begin or the end of the line, and none can steer a terminal.
 func (p *program) complain(format string, args ...any) {
 	const most = 1000
 	line := []rune(fmt.Sprintf(format, args...))
 	if len(line) > most {
-		line = append(line[:most], '…')
+		line = slices.Concat(line[:most/2], []rune("…"), line[len(line)-most/2:])
 	}
 	for i, r := range line {
-		if unicode.IsControl(r) {
+		switch {
+		case unicode.IsSpace(r):
+			line[i] = ' '
+		case !unicode.IsPrint(r):
 			line[i] = unicode.ReplacementChar
 		}
 	}
@@ -199,6 +213,9 @@ func (p *program) withLedger(o *store.Options, do action) func(*cobra.Command, [
 			return err
 		}
 		s, err := store.Open(c.Context(), p.db, o)
+		if o != nil && o.NoMigrate && errors.Is(err, budget.ErrSchema) {
+			return fmt.Errorf("%w; purser migrate brings older tables up to date", err)
+		}
 		if err != nil {
 			return err
 		}

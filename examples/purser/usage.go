@@ -95,7 +95,8 @@ func (p *program) showHistory(b budget.Budget, q budget.HistoryQuery, points []b
 func (p *program) top() *cobra.Command {
 	var q budget.TopQuery
 	var span spanFlags
-	var by, metric string
+	var by string
+	q.Metric = usage.Dollars
 	c := &cobra.Command{
 		Use:   "top --by DIMENSION",
 		Short: "Show who used most",
@@ -108,11 +109,11 @@ func (p *program) top() *cobra.Command {
 	flags.StringVar(&by, "by", "", "`dimension`: tenant, user, api_key or resource")
 	span.register(c, "of all time")
 	flags.Var(into(&q.Where, "dimension=value"), "where", "only usage with this `dimension=value`; may be repeated")
-	flags.StringVar(&metric, "metric", string(usage.Dollars), "order by this `metric`")
-	flags.IntVar(&q.N, "limit", 0, "at most `n` (default all)")
+	flags.Var(metricFlag(&q.Metric), "metric", "order by this metric")
+	flags.Var(most(&q.N), "limit", "at most so many (default all)")
 	cobra.CheckErr(c.MarkFlagRequired("by"))
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
-		q.By, q.Metric = usage.Dimension(by), usage.Metric(metric)
+		q.By = usage.Dimension(by)
 		if span.given() {
 			q.Span = period.Bounds{Start: span.from.time, End: span.to.time}
 			if q.Span.Start.IsZero() {
@@ -126,7 +127,7 @@ func (p *program) top() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := newGrid("Nothing was used in that time.",
+		t := newGrid("No usage of that time names its "+by+".",
 			string(q.By), ">cost $", ">requests", ">tokens in", ">tokens out", ">cache read", ">cache made", ">tokens")
 		return showList(p, list(groups, nil), t, func(g usage.Group) {
 			t.add(g.Key, amount(g.Cost()), whole(g.Requests), whole(g.InputTokens), whole(g.OutputTokens),
