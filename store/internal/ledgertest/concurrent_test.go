@@ -25,7 +25,7 @@ const writers = 8
 func TestDefinitionChangesMissNothingAndDoubleNothingWhileOthersRecord(t *testing.T) {
 	eachStore(t, func(t *testing.T, k kind) {
 		r := newRace(t, k.open(t))
-		r.changes = soak.Count(t, "changes of definitions, 100 commits apart", 8*k.effort, 200*k.effort)
+		r.changes = soak.Count(t, "changes of definitions, 100 commits apart", k.changes, 10*k.changes)
 		var done sync.WaitGroup
 		for i := range writers {
 			done.Go(func() { r.write(i) })

@@ -25,7 +25,7 @@ import (
 // Random operations, and after them every figure against the model that computes it from what was sent.
 func TestFiguresEqualTheSumOfTheEventsAfterRandomOperations(t *testing.T) {
 	eachStore(t, func(t *testing.T, k kind) {
-		checks(t, soak.Count(t, "sequences of random operations", 5*k.effort, 500*k.effort))
+		checks(t, soak.Count(t, "sequences of random operations", k.sequences, 100*k.sequences))
 		rapid.Check(t, func(rt *rapid.T) {
 			newMachine(rt, k.open(t)).run(rt)
 		})

@@ -13,22 +13,23 @@ import (
 // reportingZone is one whose days and months are not those of UTC, by a part of an hour.
 const reportingZone = "Asia/Kathmandu"
 
-// A kind is a kind of store, and how much of a heavy test it gets: the decisions that are tried are the same everywhere,
-// the time that a step takes is not.
+// A kind is a kind of store, and how much of the heavy tests it gets by default: the decisions that are tried are the same
+// everywhere, the time that a step takes is not. SQLite in Go under the race detector is slowest.
 type kind struct {
-	name   string
-	open   func(testing.TB) budget.Store // an empty one
-	effort int                           // 1 is that of the slowest: SQLite in Go under the race detector
+	name      string
+	open      func(testing.TB) budget.Store // an empty one
+	sequences int                           // of random operations
+	changes   int                           // of definitions, 100 commits apart
 }
 
 var kinds = []kind{
 	{"memstore", func(testing.TB) budget.Store {
 		return memstore.New(&memstore.Options{ReportingZone: reportingZone})
-	}, 25},
+	}, 120, 20},
 	{"sqlite", func(t testing.TB) budget.Store {
 		return opened(t, "sqlite:"+filepath.Join(t.TempDir(), "purser.db"))
-	}, 1},
-	{"postgres", func(t testing.TB) budget.Store { return opened(t, pgtest.URL(t)) }, 3},
+	}, 5, 8},
+	{"postgres", func(t testing.TB) budget.Store { return opened(t, pgtest.URL(t)) }, 12, 20},
 }
 
 // eachStore runs a test on every kind of store.
