@@ -2,10 +2,11 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // A report is what a run measured.
@@ -120,9 +121,4 @@ func (r *report) writeJSON(out io.Writer) error {
 }
 
 // thousands writes a number as people read it: 10,000.
-func thousands(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
-}
+func thousands(n int) string { return humanize.Comma(int64(n)) }
