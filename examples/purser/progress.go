@@ -29,13 +29,25 @@ func (p *program) newProgress(title string, goal bool) *progress {
 	if goal {
 		filler = barStyle.Build()
 		done = append([]decor.Decorator{decor.NewPercentage(" % d  ")}, done...)
-		done = append(done, decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO), decor.Name(" left"))
+		done = append(done, remaining())
 	}
 	l := &progress{program: p, stderr: p.stderr, lines: mpb.New(mpb.WithOutput(p.stderr), mpb.WithWidth(20))}
 	l.bar = l.lines.MustAdd(0, filler, mpb.BarFillerTrim(),
 		mpb.PrependDecorators(decor.Name(title+" ")), mpb.AppendDecorators(done...))
 	p.stderr = l.lines
 	return l
+}
+
+// remaining shows how long it will take, as soon as there is something to go by.
+func remaining() decor.Decorator {
+	left := decor.AverageETA(decor.ET_STYLE_GO)
+	return decor.Any(func(s decor.Statistics) string {
+		if s.Current == 0 {
+			return ""
+		}
+		text, _ := left.Decor(s)
+		return "  " + text + " left"
+	})
 }
 
 // update says how many events are done, of how many in all.
