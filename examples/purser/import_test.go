@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -198,5 +199,35 @@ func TestAnInterruptedImportSaysWhatItDidAndCanBeRunAgain(t *testing.T) {
 		}
 		again := u.runWith(text.String(), "import", "-", "--json").want(exitOK)
 		wantSummary(t, "import again", again, summary(1200-int(recorded), int(recorded), 0, 0))
+	})
+}
+
+func TestProcessesThatImportOneFileAtOnceCountItOnceThoughOneIsKilled(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, u user) {
+		u.ok("migrate")
+		args := []string{"import", u.writeTrace(), "--map", "resource=service", "--tenant", "acme", "--json"}
+		var running [3]*exec.Cmd
+		var outputs [3]bytes.Buffer
+		for i := range running {
+			running[i] = u.command(args...)
+			running[i].Stdout, running[i].Stderr = &outputs[i], &outputs[i]
+			if err := running[i].Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for len(u.ok("top", "--by", "tenant", "--json").list()) == 0 {
+			// None has recorded anything yet.
+		}
+		if err := running[0].Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = running[0].Wait() // it was killed
+		for i, c := range running[1:] {
+			if err := c.Wait(); err != nil {
+				t.Errorf("import %d: %v: %s", i+1, err, &outputs[i+1])
+			}
+		}
+		wantSummary(t, "import again", u.ok(args...), summary(0, 28_185, 0, 0))
+		has(t, "verification", u.ok("verify", "--json").object(), object{"differences": []any{}, "events": literal("28185")})
 	})
 }
