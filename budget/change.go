@@ -64,8 +64,9 @@ func (l *Ledger) sameCreated(stands Definition, b Budget) error {
 }
 
 // Update changes a budget: fn gets it as it is stored and changes what it likes but ID, Version, CreatedBy and the times
-// of creation and update. fn may run several times. If fn returns an error, nothing is changed, and Update returns it. A caller who changes
-// what they have read before sets Version to the one they read: if that is no longer current, the error is ErrConflict.
+// of creation and update. fn may run several times. If fn returns an error, nothing is changed, and Update returns it. A
+// caller who changes what they have read before sets Version to the one they read: if that is no longer current, the error
+// is ErrConflict.
 //
 // If Scope, Except, Metric, Schedule, StartsAt or EndsAt change, the running period is counted anew and counters of
 // earlier ones are dropped; their usage is computed when it is read. A new CostPerCredit holds for later usage only.
@@ -74,7 +75,7 @@ func (l *Ledger) sameCreated(stands Definition, b Budget) error {
 // Errors: ErrNotFound, ErrConflict, ErrInvalid with the fields, ErrPruned.
 func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) (Budget, error) {
 	now := l.now()
-	var updated Budget
+	var updated, attempted Budget
 	err := l.update(ctx, fmt.Sprintf("update budget %q", id), func(tx Tx) error {
 		ch, err := l.beginChange(ctx, tx, now)
 		if err != nil {
@@ -86,8 +87,11 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 		if ch.old == nil {
 			return ErrNotFound
 		}
-		if sameStored(&ch.old.Budget, &updated) {
+		if sameStored(&ch.old.Budget, &attempted) {
 			return nil // by an earlier run, whose commit was not known to have worked
+		}
+		if attempted.Version > 0 && ch.old.Version >= attempted.Version {
+			return ErrOutcomeUnknown // an earlier run may have been committed, and somebody else's change since
 		}
 		b := ch.old.clone()
 		if err := fn(&b); err != nil {
@@ -104,7 +108,7 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 			return nil
 		}
 		b.Version, b.UpdatedAt = b.Version+1, now
-		updated = b
+		updated, attempted = b, b
 		return ch.update(ctx, b, l.auditChange("update_budget", &ch.old.Budget, &b))
 	})
 	if err != nil {
@@ -249,6 +253,10 @@ func (ch *definitionChange) nextRateStart(ctx context.Context, d *Definition) (t
 // put stores d in the place of the old definition, counts anew if it must, and makes the alerts of the running period.
 func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEntry) error {
 	w := Writes{PutBudgets: []Definition{d}, Catalog: ch.nextCatalog(), Audit: []AuditEntry{audit}}
+	if ch.old != nil && !countsOtherwise(ch.old.Budget, d.Budget) && sameMarks(ch.old.marks(), d.marks()) {
+		_, err := ch.tx.Apply(ctx, w) // no counter changes and no level: recorders need not wait until they are read
+		return err
+	}
 	before, err := ch.runningCounters(ctx)
 	if err != nil {
 		return err
@@ -272,6 +280,12 @@ func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEn
 	}
 	_, err = ch.tx.Apply(ctx, alerts)
 	return err
+}
+
+func sameMarks(a, b []alert.Mark) bool {
+	return slices.EqualFunc(a, b, func(a, b alert.Mark) bool {
+		return a.Units == b.Units && a.Level == b.Level && a.Percent.Equal(b.Percent)
+	})
 }
 
 // runningCounters returns the old definition's counters of the running period.

@@ -2,6 +2,7 @@ package budget
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -35,13 +36,11 @@ func (l *Ledger) correct(ctx context.Context, c usage.Correction, e *entry) erro
 		ID: c.ID, Subject: usage.Subject{Tenant: c.Tenant}, Totals: totals.Negate(), Hash: c.Hash(),
 		Flags: TimeGiven | CostGiven, Corrects: c.Event, Reason: c.Reason, RecordedAt: l.now(),
 	}
-	return l.retryUnknown(func() error {
-		return l.store.Update(ctx, func(tx Tx) error { return l.correctIn(ctx, tx, e) })
-	})
+	return l.update(ctx, "store the correction", func(tx Tx) error { return l.correctIn(ctx, tx, e) })
 }
 
 // correctIn is the transaction that corrects.
-func (c *core) correctIn(ctx context.Context, tx Tx, e *entry) error {
+func (l *Ledger) correctIn(ctx context.Context, tx Tx, e *entry) error {
 	e.outcome, e.err = "", nil
 	if err := tx.Fence(ctx, Shared); err != nil {
 		return err
@@ -78,7 +77,25 @@ func (c *core) correctIn(ctx context.Context, tx Tx, e *entry) error {
 	if err := target.covers(e.event.Totals.Negate()); err != nil {
 		return err
 	}
-	return c.count(ctx, tx, []*entry{e}, known)
+	return l.countWith(ctx, tx, []*entry{e}, known, func(w Writes) (map[CounterKey]Counter, error) {
+		w.Audit = []AuditEntry{l.auditCorrection(e.event)}
+		return tx.Apply(ctx, w)
+	})
+}
+
+func (l *Ledger) auditCorrection(e StoredEvent) AuditEntry {
+	after, err := json.Marshal(struct {
+		ID     string       `json:"id"`
+		Taken  usage.Totals `json:"taken"`
+		Reason string       `json:"reason"`
+	}{e.ID, e.Totals.Negate(), e.Reason})
+	if err != nil {
+		panic("purser: a correction can't be written: " + err.Error())
+	}
+	return AuditEntry{
+		ID: l.options.NewID(), Time: e.RecordedAt, Actor: l.actor, Tenant: e.Tenant,
+		Action: "correct_event", Kind: "event", Target: e.Corrects, After: after,
+	}
 }
 
 // covers reports which amounts of a correction are more than what is left of the event.

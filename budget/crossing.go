@@ -49,10 +49,10 @@ func (ch change) alerts(c *core, w *Writes) {
 		a.Superseded = superseded
 		w.Alerts = append(w.Alerts, a)
 	}
-	if len(up) > 0 || len(down) == 0 {
+	if len(down) == 0 {
 		return
 	}
-	if len(ch.after) > 0 {
+	if len(up) == 0 && len(ch.after) > 0 {
 		w.Alerts = append(w.Alerts, ch.alert(c, alert.Resolved, down[len(down)-1], present))
 	}
 	w.Counters = append(w.Counters, Counter{CounterKey: ch.key, Tally: Tally{Episode: 1}})

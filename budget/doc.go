@@ -13,8 +13,8 @@
 // groupings are read at the same cost however many events there are. [Ledger.Verify] computes all of it from the events,
 // [Ledger.Rebuild] mends what differs, [Ledger.Prune] deletes old events and leaves every figure as it is.
 //
-// A counter has two figures: what events recorded, and what [Ledger.Adjust] added or took away. [Status].Used is their sum. A
-// wrong event is never changed: [Ledger.Correct] takes back a part of it, or all.
+// A counter has two figures: what events recorded, and what [Ledger.Adjust] added or took away. [Status].Used is their
+// sum. A wrong event is never changed: [Ledger.Correct] takes back a part of it, or all.
 //
 // # Once
 //

@@ -109,11 +109,14 @@ func (l *Ledger) update(ctx context.Context, what string, fn func(Tx) error) err
 }
 
 // retryUnknown runs a transaction once more if the outcome of its commit is unknown. What runs in it finds its own ids
-// then and says so; if the outcome is unknown again, the caller is told.
+// then and says so; if that run gets no answer either, the outcome stays unknown, and the caller is told.
 func (c *core) retryUnknown(run func() error) error {
 	err := run()
-	if errors.Is(err, ErrOutcomeUnknown) {
-		err = run()
+	if !errors.Is(err, ErrOutcomeUnknown) {
+		return err
+	}
+	if err = run(); isStoreFailure(err) && !errors.Is(err, ErrOutcomeUnknown) {
+		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	return err
 }

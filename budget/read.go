@@ -2,6 +2,7 @@ package budget
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -122,6 +123,9 @@ func (l *Ledger) Status(ctx context.Context, id string, value Value) (Status, er
 // what it counts was last changed, it is computed from the usage as if the budget had been there; the error is ErrPruned
 // where that would need events that are gone.
 func (l *Ledger) StatusAt(ctx context.Context, id string, value Value, t time.Time) (Status, error) {
+	if err := validateInstant("time", t); err != nil {
+		return Status{}, fmt.Errorf("status of budget %q: %w", id, err)
+	}
 	t = micros(t)
 	var status Status
 	err := l.view(ctx, fmt.Sprintf("status of budget %q", id), func(r ReadTx) error {
@@ -177,7 +181,7 @@ func (l *Ledger) Statuses(ctx context.Context, q Query, t time.Time) iter.Seq2[S
 	}
 	t = micros(t)
 	return func(yield func(Status, error) bool) {
-		if err := q.validate(); err != nil {
+		if err := errors.Join(q.validate(), validateInstant("time", t)); err != nil {
 			yield(Status{}, fmt.Errorf("statuses: %w", err))
 			return
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +18,7 @@ type Outcome string
 // The outcomes.
 const (
 	Recorded  Outcome = "recorded"  // stored and counted
-	Duplicate Outcome = "duplicate" // stood there already with the same content, perhaps by an earlier try of the caller's own; nothing was counted
+	Duplicate Outcome = "duplicate" // stood there already with the same content, perhaps by the caller's own earlier try; nothing was counted
 	Conflict  Outcome = "conflict"  // the id stands there with other content; nothing was changed
 	Invalid   Outcome = "invalid"   // refused, the error says why; nothing was stored
 	NotTried  Outcome = "not_tried" // the store failed or the context ended before its turn came; nothing was stored
@@ -151,36 +150,37 @@ func (l *Ledger) validateTime(t, now time.Time) error {
 	return nil
 }
 
-// submit records the entries with these indexes, in groups of at most maxFlush. If the store fails, what it did not get
-// to is replaced by entries that say so.
+// submit records the entries with these indexes, in groups of at most maxFlush; in one group in a transaction of the
+// caller's, which takes its locks in order only then. If the store fails, what it did not get to is replaced by entries
+// that say so.
 func (l *Ledger) submit(ctx context.Context, entries []*entry, indexes []int) error {
-	for group := range slices.Chunk(indexes, maxFlush) {
-		batch := make([]*entry, len(group))
-		for i, index := range group {
-			batch[i] = entries[index]
+	size := maxFlush
+	if l.queue == nil {
+		size = max(1, len(indexes))
+	}
+	for start := 0; start < len(indexes); start += size {
+		batch := make([]*entry, min(size, len(indexes)-start))
+		for i := range batch {
+			batch[i] = entries[indexes[start+i]]
 		}
 		taken, err := l.submitGroup(ctx, batch)
 		if err == nil {
 			continue
 		}
-		outcome := NotTried
-		if taken {
-			outcome = Unknown
-		}
-		for _, index := range indexes[slices.Index(indexes, group[0]):] {
-			if !slices.Contains(group, index) {
-				outcome = NotTried
-			}
+		for i, index := range indexes[start:] {
 			// A new entry, not the old one: a leader may still be writing to that.
-			entries[index] = &entry{outcome: outcome, err: err}
+			entries[index] = &entry{outcome: NotTried, err: err}
+			if taken && i < len(batch) {
+				entries[index].outcome = Unknown
+			}
 		}
 		return err
 	}
 	return nil
 }
 
-// submitGroup records at most maxFlush entries, in one transaction with those of other callers where it may. It reports
-// whether their turn came.
+// submitGroup records entries, in one transaction with those of other callers where it may. It reports whether their turn
+// came.
 func (l *Ledger) submitGroup(ctx context.Context, batch []*entry) (taken bool, err error) {
 	if l.queue == nil {
 		return true, l.recordApart(ctx, batch)

@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"math"
 	"math/big"
 	"time"
 
@@ -66,9 +67,9 @@ func (t Tally) used() int64 {
 	sum := t.Recorded + t.Adjusted
 	switch {
 	case t.Recorded > 0 && t.Adjusted > 0 && sum < 0:
-		return int64(^uint64(0) >> 1)
+		return math.MaxInt64
 	case t.Recorded < 0 && t.Adjusted < 0 && sum >= 0:
-		return -int64(^uint64(0)>>1) - 1
+		return math.MinInt64
 	}
 	return sum
 }

@@ -91,7 +91,8 @@ type Tx interface {
 
 	// InsertEvents stores each event whose tenant and id are not taken, and returns those that stand where the others
 	// would have gone, by key. An event that another transaction is just inserting is waited for. Rows are written in
-	// ascending order of key whatever the order here. No two of the events given have the same key. The version is that of the catalog as the fence protects it.
+	// ascending order of key whatever the order here. No two of the events given have the same key. The version is that
+	// of the catalog as the fence protects it.
 	InsertEvents(ctx context.Context, events []StoredEvent) (Inserted, error)
 
 	// LockCounters returns the counters with these keys, each locked until the transaction ends. Counters that do not
@@ -230,7 +231,7 @@ type StoredEvent struct {
 	Hash       usage.Hash   // of what the caller gave
 	Flags      EventFlags
 	Corrects   string    // the id of the event that this one corrects; "": none
-	CostBefore int64     // of a correction: the event's cost just before it, in 1e-9 dollars; credits are rounded per event, so that the difference needs it
+	CostBefore int64     // of a correction: the event's cost just before it, in 1e-9 dollars, by which credits are rounded
 	Reason     string    // of a correction
 	RecordedAt time.Time // when it was stored, by the ledger's clock
 }

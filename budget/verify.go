@@ -45,7 +45,8 @@ func (l *Ledger) Verify(ctx context.Context, progress func(events int64)) (Verif
 }
 
 // Rebuild verifies and mends every difference, in one transaction that keeps everybody else from writing until it ends. It
-// returns what it mended, and writes that to the audit.
+// returns what it mended, and writes how much that was to the audit. It makes no alerts: levels that a mended counter has
+// passed are in its status.
 func (l *Ledger) Rebuild(ctx context.Context, progress func(events int64)) (Verification, error) {
 	var v *verifier
 	err := l.update(ctx, "rebuild", func(tx Tx) (err error) {
