@@ -63,7 +63,7 @@ func newEngine(schema string) *engine {
 // The orders of keys. The columns of what is given have the database's collation, those of the tables compare bytes.
 const (
 	eventOrder   = `tenant COLLATE "C", id COLLATE "C"`
-	counterOrder = `budget COLLATE "C", scope_value COLLATE "C", period_start`
+	counterOrder = `budget COLLATE "C", period_start, scope_value COLLATE "C"`
 	usageOrder   = `grain, bucket, tenant COLLATE "C", user_id COLLATE "C", api_key COLLATE "C", resource COLLATE "C"`
 )
 
@@ -99,6 +99,8 @@ func (*engine) Placeholder(n int) string { return "$" + strconv.Itoa(n) }
 func (e *engine) Begin(a bunstore.Access) string { return e.begin[a] }
 
 func (e *engine) Fence(mode budget.FenceMode) string { return e.fence[mode] }
+
+func (*engine) OneWriter() bool { return false }
 
 func (*engine) ForUpdate() string { return "UPDATE" }
 

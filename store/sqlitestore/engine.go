@@ -55,6 +55,8 @@ func (*engine) Begin(a bunstore.Access) string {
 
 func (*engine) Fence(budget.FenceMode) string { return "" }
 
+func (*engine) OneWriter() bool { return true }
+
 func (*engine) ForUpdate() string { return "" }
 
 // List casts the values, without which an index is used for texts alone.

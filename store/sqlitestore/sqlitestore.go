@@ -3,12 +3,13 @@
 // yet calls store.Open instead, which brings a driver and all settings.
 //
 // The database must be a file in WAL mode, its connections with synchronous=FULL and foreign_keys=on, and SQLite 3.51.3
-// or later: [New] checks it. The pool is left as it is; with one connection for writing, SetMaxOpenConns(1), writers of
-// one process do not get into each other's way, and [Options.Reads] keeps readers out of theirs. No busy_timeout is
-// needed: a transaction that finds the database busy is run again after a short random time, which is fairer.
+// or later: [New] checks it, and leaves the pool as it is. With [Options.Reads] readers are kept apart from the one
+// connection that writes. No busy_timeout is needed: a transaction that finds the database busy with another process is
+// run again after a short random time, which is fairer.
 //
 // One writer works at a time. So [budget.Tx.Fence] and locks have nothing to do: a transaction begins by BEGIN IMMEDIATE
-// and has the database to itself until it ends. A [Store.View] reads beside it.
+// and has the database to itself until it ends. Others of the same Store take turns; an Update within the function of
+// another would wait until its context ends. A [Store.View] reads beside them.
 package sqlitestore
 
 import (

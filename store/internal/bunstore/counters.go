@@ -59,7 +59,7 @@ func (r *counterRow) counter() budget.Counter {
 func (r *reader) Counters(ctx context.Context, query budget.CounterQuery) ([]budget.Counter, error) {
 	var rows []counterRow
 	b := r.bind()
-	q := b.from("purser_counters", &rows).OrderExpr("budget, scope_value, period_start").Limit(int64(query.Limit))
+	q := b.from("purser_counters", &rows).OrderExpr("budget, period_start, scope_value").Limit(int64(query.Limit))
 	switch {
 	case query.Keys != nil:
 		tuples := make([][]any, len(query.Keys))
@@ -71,7 +71,7 @@ func (r *reader) Counters(ctx context.Context, query budget.CounterQuery) ([]bud
 		b.ofPeriods(q, query.Periods)
 	}
 	if after := query.After; after != nil {
-		q.Where("(budget, scope_value, period_start) > (?, ?, ?)", b.arg(after.Budget), b.arg(after.Value), b.arg(after.Start))
+		q.Where("(budget, period_start, scope_value) > (?, ?, ?)", b.arg(after.Budget), b.arg(after.Start), b.arg(after.Value))
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, r.step(ctx, err)

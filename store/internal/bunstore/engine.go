@@ -27,6 +27,9 @@ type Engine interface {
 	// Fence returns the statements that take a fence within a transaction; "" if there is nothing to take.
 	Fence(mode budget.FenceMode) string
 
+	// OneWriter reports whether one transaction writes at a time.
+	OneWriter() bool
+
 	// ForUpdate is what makes a query lock the rows that it reads.
 	ForUpdate() string
 

@@ -18,13 +18,18 @@ type Store struct {
 	engine Engine
 	writes *sql.DB
 	reads  *sql.DB
-	bun    *bun.DB // builds statements, is never asked to send one
-	bound  *sql.Tx // the caller's transaction; nil: the store has its own
+	bun    *bun.DB       // builds statements, is never asked to send one
+	bound  *sql.Tx       // the caller's transaction; nil: the store has its own
+	turn   chan struct{} // holds a token while an Update runs; nil: they run side by side
 }
 
 // New returns a store that writes through one pool and reads through another, which may be the same.
 func New(engine Engine, writes, reads *sql.DB) *Store {
-	return &Store{engine: engine, writes: writes, reads: reads, bun: bun.NewDB(writes, engine.Bun())}
+	s := &Store{engine: engine, writes: writes, reads: reads, bun: bun.NewDB(writes, engine.Bun())}
+	if engine.OneWriter() {
+		s.turn = make(chan struct{}, 1)
+	}
+	return s
 }
 
 // WithTx returns a copy of s that is bound to tx.
@@ -38,6 +43,16 @@ func (s *Store) WithTx(tx *sql.Tx) *Store {
 func (s *Store) Update(ctx context.Context, fn func(budget.Tx) error) error {
 	if s.bound != nil {
 		return s.savepoint(ctx, func(r *reader) error { return fn(&tx{r}) })
+	}
+	if s.turn != nil {
+		// Those of one process wait here, in the order in which they came. To try again and again, as those of several
+		// must, would leave it to chance whose turn it is.
+		select {
+		case s.turn <- struct{}{}:
+			defer func() { <-s.turn }()
+		case <-ctx.Done():
+			return ended(ctx, ctx.Err())
+		}
 	}
 	return again(ctx, func() (Class, error) {
 		return s.run(ctx, s.writes, ReadWrite, func(r *reader) error { return fn(s.tx(r)) })
