@@ -132,7 +132,7 @@ func (b Budget) validateChange(old Budget) error {
 	return errors.Join(append(errs, b.Validate())...)
 }
 
-// Delete deletes a budget with its counters. Events, alerts and audit entries stay.
+// Delete deletes a budget with its counters and adjustments. Events, alerts and audit entries stay.
 //
 // Errors: ErrNotFound.
 func (l *Ledger) Delete(ctx context.Context, id string) error {

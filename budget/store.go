@@ -164,7 +164,7 @@ type Cursor struct {
 	ID        string
 }
 
-// A CounterKey names a counter: a budget, a scope value ([Value.Key]) and a period's start. It orders by these three.
+// A CounterKey names a counter: a budget, a scope value ([Value.Key]) and a period's start. It orders by budget, start and value.
 type CounterKey struct {
 	Budget string
 	Value  string
@@ -363,7 +363,7 @@ type AuditQuery struct {
 type Writes struct {
 	// DropCounters names budgets whose counters are all dropped.
 	DropCounters []string
-	// DeleteBudgets names definitions to delete; their rates and counters go with them, nothing else does.
+	// DeleteBudgets names definitions to delete; their rates, counters and adjustments go with them, nothing else does.
 	DeleteBudgets []string
 	// PutBudgets are definitions to store, in the place of those with the same id.
 	PutBudgets []Definition

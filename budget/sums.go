@@ -109,9 +109,9 @@ func (s *sums) usage() []UsageAdd {
 	return adds
 }
 
-// Compare orders keys by budget, value and start.
+// Compare orders keys by budget, start and value: a period's counters stand together.
 func (k CounterKey) Compare(o CounterKey) int {
-	return cmp.Or(cmp.Compare(k.Budget, o.Budget), cmp.Compare(k.Value, o.Value), cmp.Compare(k.Start, o.Start))
+	return cmp.Or(cmp.Compare(k.Budget, o.Budget), cmp.Compare(k.Start, o.Start), cmp.Compare(k.Value, o.Value))
 }
 
 // Compare orders keys by grain, bucket, tenant, user, API key and resource.

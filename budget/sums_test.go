@@ -30,7 +30,7 @@ func ascending[K any](t *testing.T, compare func(a, b K) int, keys ...K) {
 func TestKeysAscend(t *testing.T) {
 	t.Parallel()
 	ascending(t, budget.CounterKey.Compare,
-		budget.CounterKey{Start: -1}, budget.CounterKey{}, budget.CounterKey{Start: 1}, budget.CounterKey{Value: "a"},
+		budget.CounterKey{Start: -1}, budget.CounterKey{}, budget.CounterKey{Value: "a"}, budget.CounterKey{Start: 1},
 		budget.CounterKey{Value: "a", Start: 1}, budget.CounterKey{Budget: "a"}, budget.CounterKey{Budget: "b", Value: "", Start: -1},
 	)
 	ascending(t, budget.EventKey.Compare,

@@ -87,7 +87,7 @@ func (r reader) Counters(ctx context.Context, q budget.CounterQuery) ([]budget.C
 		found = r.countersIn(q.Periods)
 	}
 	behind := filter(found, func(c budget.Counter) bool {
-		return q.After == nil || compareCounters(c.CounterKey, *q.After) > 0
+		return q.After == nil || c.Compare(*q.After) > 0
 	})
 	return page(behind, 0, q.Limit, same), ctx.Err()
 }
@@ -114,7 +114,7 @@ func (r reader) Highest(ctx context.Context, periods []budget.CounterKey) (map[b
 // countersOf yields the counters with these keys, in order.
 func (r reader) countersOf(keys []budget.CounterKey) iter.Seq[budget.Counter] {
 	return func(yield func(budget.Counter) bool) {
-		for _, key := range slices.Compact(slices.SortedFunc(slices.Values(keys), compareCounters)) {
+		for _, key := range slices.Compact(slices.SortedFunc(slices.Values(keys), budget.CounterKey.Compare)) {
 			if c, ok := r.counters.Get(budget.Counter{CounterKey: key}); ok && !yield(c) {
 				return
 			}

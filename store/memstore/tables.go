@@ -38,7 +38,7 @@ func newTables(zone string) *tables {
 		catalog:     budget.Catalog{Version: 1, ReportingZone: zone},
 		definitions: newTree(func(a, b *definition) int { return strings.Compare(a.ID, b.ID) }),
 		scopes:      newTree(compareScopes),
-		counters:    newTree(func(a, b budget.Counter) int { return compareCounters(a.CounterKey, b.CounterKey) }),
+		counters:    newTree(func(a, b budget.Counter) int { return a.Compare(b.CounterKey) }),
 		events:      newTree(func(a, b *budget.StoredEvent) int { return compareEvents(a.Key(), b.Key()) }),
 		timeline:    newTree(compareTimes),
 		corrections: newTree(compareCorrections),
@@ -72,10 +72,6 @@ func compareScopes(a, b *definition) int {
 		strings.Compare(a.key.Fixed, b.key.Fixed),
 		strings.Compare(a.ID, b.ID),
 	)
-}
-
-func compareCounters(a, b budget.CounterKey) int {
-	return cmp.Or(strings.Compare(a.Budget, b.Budget), strings.Compare(a.Value, b.Value), cmp.Compare(a.Start, b.Start))
 }
 
 func compareEvents(a, b budget.EventKey) int {

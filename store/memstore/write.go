@@ -145,6 +145,7 @@ func (t *tx) define(w budget.Writes) {
 	t.dropCounters(w.DeleteBudgets)
 	for _, id := range w.DeleteBudgets {
 		t.undefine(id)
+		t.dropAdjustments(id)
 	}
 	for _, d := range w.PutBudgets {
 		t.undefine(d.ID)
@@ -168,6 +169,14 @@ func (t *tx) dropCounters(budgets []string) {
 	for _, id := range budgets {
 		for _, c := range slices.Collect(t.countersUnder(id)) {
 			t.counters.Delete(c)
+		}
+	}
+}
+
+func (t *tx) dropAdjustments(id string) {
+	for _, a := range slices.Collect(t.adjustments.all()) {
+		if a.Budget == id {
+			t.adjustments.Delete(a)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/schema"
@@ -33,17 +34,15 @@ const readWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 
 func newEngine(schema string) *engine {
 	e := &engine{schema: schema}
-	// An exclusive lock that waits keeps all who come later waiting. So it does not wait for long: it tries again.
-	const notForLong = "; SET LOCAL lock_timeout = '50ms'; "
 	e.fence = [2]string{
 		budget.Shared:    "LOCK TABLE " + e.Table("purser_catalog") + " IN ROW SHARE MODE",
 		budget.Exclusive: "LOCK TABLE " + e.Table("purser_catalog") + " IN EXCLUSIVE MODE",
 	}
-	e.begin = [4]string{
+	e.begin = [...]string{
 		bunstore.ReadOnly:       "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 		bunstore.ReadWrite:      readWrite,
 		bunstore.WriteShared:    readWrite + "; " + e.fence[budget.Shared],
-		bunstore.WriteExclusive: readWrite + notForLong + e.fence[budget.Exclusive],
+		bunstore.WriteExclusive: readWrite + "; SET LOCAL lock_timeout = '%dms'; " + e.fence[budget.Exclusive],
 	}
 	counters := insertText(e, "purser_counters", bunstore.CounterColumns, 0, counterOrder) +
 		addingText(bunstore.CounterColumns, bunstore.CounterKeyColumns)
@@ -96,7 +95,20 @@ func (e *engine) quoted() string { return `"` + e.schema + `"` }
 
 func (*engine) Placeholder(n int) string { return "$" + strconv.Itoa(n) }
 
-func (e *engine) Begin(a bunstore.Access) string { return e.begin[a] }
+func (e *engine) Begin(a bunstore.Access, tries int) string {
+	if a != bunstore.WriteExclusive {
+		return e.begin[a]
+	}
+	// An exclusive lock that waits keeps all who come later waiting. So it does not wait for long at first, and tries
+	// again; but longer each time, or transactions that last longer than it waits would keep it out for ever.
+	return fmt.Sprintf(e.begin[a], min(shortestWait<<min(tries, 10), longestWait).Milliseconds())
+}
+
+// How long an exclusive fence waits for transactions that share it, at first and at the most.
+const (
+	shortestWait = 50 * time.Millisecond
+	longestWait  = 2 * time.Second
+)
 
 func (e *engine) Fence(mode budget.FenceMode) string { return e.fence[mode] }
 

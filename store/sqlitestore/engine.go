@@ -45,7 +45,7 @@ func (*engine) Table(name string) string { return name }
 
 func (*engine) Placeholder(int) string { return "?" }
 
-func (*engine) Begin(a bunstore.Access) string {
+func (*engine) Begin(a bunstore.Access, _ int) string {
 	if a == bunstore.ReadOnly {
 		return "BEGIN"
 	}

@@ -64,7 +64,7 @@ func countersExact(t *test) {
 		want = append(want, counter(budget.CounterKey{Budget: text, Value: value, Start: 1}, budget.Tally{Recorded: 1}))
 	}
 	t.write(budget.Writes{Counters: want})
-	slices.SortFunc(want, func(a, b budget.Counter) int { return compareKeys(a.CounterKey, b.CounterKey) })
+	slices.SortFunc(want, func(a, b budget.Counter) int { return a.Compare(b.CounterKey) })
 	equal(t, "counters come back as they were given", want, t.contents().Counters)
 	for _, c := range want {
 		equal(t, "a counter is found by its key", []budget.Counter{c},
@@ -110,8 +110,8 @@ func countersLockedAgain(t *test) {
 func spread() []budget.Counter {
 	var list []budget.Counter
 	for _, id := range []string{"B", "a"} {
-		for _, value := range []string{"", budget.Value{usage.User: "B"}.Key(), budget.Value{usage.User: "a"}.Key()} {
-			for _, start := range starts() {
+		for _, start := range starts() {
+			for _, value := range []string{"", budget.Value{usage.User: "B"}.Key(), budget.Value{usage.User: "a"}.Key()} {
 				key := budget.CounterKey{Budget: id, Value: value, Start: start}
 				list = append(list, counter(key, budget.Tally{Recorded: int64(len(list))}))
 			}

@@ -74,7 +74,7 @@ func definitions() section[*test] {
 		{"what was nil comes back nil", definitionsNil},
 		{"they share nothing with the caller", definitionsUnshared},
 		{"PutBudgets stores in the place of those with the same id", definitionsReplaced},
-		{"DeleteBudgets deletes with rates and counters and nothing else", definitionsDeleted},
+		{"DeleteBudgets deletes with rates and counters and adjustments and nothing else", definitionsDeleted},
 		{"deleted and put in one Apply is put anew", definitionsDeletedAndPut},
 	}}
 }
@@ -227,13 +227,14 @@ func definitionsDeleted(t *test) {
 	t.put(fullDefinition("a"), definition("b"))
 	t.write(budget.Writes{Counters: []budget.Counter{
 		{CounterKey: counterKey("b", "", 0)}, {CounterKey: budget.CounterKey{Budget: "a", Start: starts()[0]}},
-	}})
+	}, Adjustments: []budget.StoredAdjustment{adjustment("a", "goes"), adjustment("b", "stays")}})
 	want := t.contents()
 	want.Definitions = []budget.Definition{definition("b")}
 	want.Counters = []budget.Counter{{CounterKey: counterKey("b", "", 0)}}
+	want.Adjustments = []budget.StoredAdjustment{adjustment("b", "stays")}
 
 	t.define(budget.Writes{DeleteBudgets: []string{"filled", "a", "unknown"}})
-	equal(t, "definitions go, their rates and counters with them, nothing else", want, t.contents())
+	equal(t, "definitions go, their rates, counters and adjustments with them, nothing else", want, t.contents())
 
 	reborn := definition("a", func(d *budget.Definition) { d.Scope = fullDefinition("a").Scope })
 	t.put(reborn)

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -124,11 +123,6 @@ func lockEvents(ctx context.Context, tx budget.Tx, keys ...budget.EventKey) (map
 		return nil, err
 	}
 	return tx.LockEvents(ctx, keys)
-}
-
-// compareKeys is the order of counters.
-func compareKeys(a, b budget.CounterKey) int {
-	return cmp.Or(strings.Compare(a.Budget, b.Budget), strings.Compare(a.Value, b.Value), cmp.Compare(a.Start, b.Start))
 }
 
 // shuffle brings rows into another order, the same in each run.

@@ -301,6 +301,7 @@ func (t *tx) define(ctx context.Context, w budget.Writes) error {
 		func() error {
 			return t.remove(ctx, "purser_counters", "budget", slices.Concat(w.DropCounters, w.DeleteBudgets))
 		},
+		func() error { return t.remove(ctx, "purser_adjustments", "budget", w.DeleteBudgets) },
 		func() error { return t.remove(ctx, "purser_budgets", "id", replaced) },
 		func() error { return t.remove(ctx, "purser_budget_terms", "budget", replaced) },
 		func() error { return t.putBudgets(ctx, w.PutBudgets) },

@@ -21,8 +21,8 @@ type Engine interface {
 	Placeholder(n int) string
 
 	// Begin returns the statements that begin a transaction, and take its fence if it has one. They are sent as one
-	// message.
-	Begin(a Access) string
+	// message. So many tries went before.
+	Begin(a Access, tries int) string
 
 	// Fence returns the statements that take a fence within a transaction; "" if there is nothing to take.
 	Fence(mode budget.FenceMode) string

@@ -191,7 +191,7 @@ func (s *Schema) Check(ctx context.Context, db *sql.DB, settings func(context.Co
 // are that start at the same time. A database that is not there is a mistake more often than a fail-over: that is said at
 // once.
 func (s *Schema) atStart(ctx context.Context, db *sql.DB, do func(*sql.Conn) error) error {
-	return again(ctx, func() (Class, error) {
+	return again(ctx, func(int) (Class, error) {
 		conn, err := db.Conn(ctx)
 		if err == nil {
 			defer conn.Close()

@@ -18,6 +18,7 @@ type reader struct {
 	store  *Store
 	conn   Querier // a *sql.Conn, or the caller's *sql.Tx
 	access Access
+	tries  int // before this one
 	begun  bool
 	failed error // of the first step that failed
 }
@@ -32,7 +33,7 @@ func (r *reader) begin(ctx context.Context, access Access) error {
 	}
 	// Also when the message fails: part of it may have been executed.
 	r.begun = true
-	_, err := r.conn.ExecContext(ctx, r.store.engine.Begin(access))
+	_, err := r.conn.ExecContext(ctx, r.store.engine.Begin(access, r.tries))
 	return err
 }
 

@@ -30,10 +30,10 @@ func (p pause) after(tries int) time.Duration {
 }
 
 // again calls try until it fails for another reason than a lost race or a database that is away, or time is up.
-func again(ctx context.Context, try func() (Class, error)) error {
+func again(ctx context.Context, try func(tries int) (Class, error)) error {
 	deadline := time.Now().Add(patience)
 	for tries := 0; ; tries++ {
-		class, err := try()
+		class, err := try(tries)
 		p, rerun := pauses[class]
 		switch {
 		case err == nil || !rerun && class != Unavailable:

@@ -54,8 +54,8 @@ func (s *Store) Update(ctx context.Context, fn func(budget.Tx) error) error {
 			return ended(ctx, ctx.Err())
 		}
 	}
-	return again(ctx, func() (Class, error) {
-		return s.run(ctx, s.writes, ReadWrite, func(r *reader) error { return fn(s.tx(r)) })
+	return again(ctx, func(tries int) (Class, error) {
+		return s.run(ctx, tries, s.writes, ReadWrite, func(r *reader) error { return fn(s.tx(r)) })
 	})
 }
 
@@ -64,19 +64,19 @@ func (s *Store) View(ctx context.Context, fn func(budget.ReadTx) error) error {
 	if s.bound != nil {
 		return s.savepoint(ctx, func(r *reader) error { return fn(r) })
 	}
-	return again(ctx, func() (Class, error) {
-		return s.run(ctx, s.reads, ReadOnly, func(r *reader) error { return fn(r) })
+	return again(ctx, func(tries int) (Class, error) {
+		return s.run(ctx, tries, s.reads, ReadOnly, func(r *reader) error { return fn(r) })
 	})
 }
 
 // run runs fn in a transaction on a connection of its own.
-func (s *Store) run(ctx context.Context, db *sql.DB, access Access, fn func(*reader) error) (Class, error) {
+func (s *Store) run(ctx context.Context, tries int, db *sql.DB, access Access, fn func(*reader) error) (Class, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return classify(s.engine, err), fmt.Errorf("connect: %w", err)
 	}
 	defer conn.Close()
-	r := &reader{store: s, conn: conn, access: access}
+	r := &reader{store: s, conn: conn, access: access, tries: tries}
 	committed := false
 	// Deferred, so that a panic of fn ends the transaction too.
 	defer func() {
