@@ -5,6 +5,9 @@ GOLANGCI_LINT ?= go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v
 
 ALL := ./... ./examples/...
 
+# SQLite drivers that can't be linked together, each with the stores' tests in a module of its own.
+DRIVERS := testdata/drivers/mattn testdata/drivers/ncruces
+
 # Property tests take the same inputs in every run, and new ones in every soak.
 RAPID_CHECKS ?= 100
 RAPID_SEED ?= 1
@@ -21,6 +24,7 @@ test: tools postgres ## all tests, of the library and the examples, with Postgre
 	GOWORK=off go build ./...
 	GOWORK=off go vet ./...
 	RAPID_CHECKS=$(RAPID_CHECKS) RAPID_SEED=$(RAPID_SEED) bin/withpostgres bin/gotest -race -count=1 -timeout 15m $(ALL)
+	for driver in $(DRIVERS); do (cd $$driver && GOWORK=off $(CURDIR)/bin/gotest -count=1 ./...) || exit; done
 
 .PHONY: test-short
 test-short: programs ## what needs nothing but Go, within a minute or two
