@@ -19,6 +19,7 @@ func (k Kit[S]) failures(t *testing.T) {
 	t.Run("a connection whose ROLLBACK fails is thrown away", k.rollbackLost)
 	t.Run("a view whose connection is lost is run again", k.viewLost)
 	t.Run("a database that stays away is unavailable once the context ends", k.stayingAway)
+	t.Run("a step whose own context ends is not run again", k.stepEnded)
 	t.Run("after a lost race or connection all is run again", k.rerun)
 	t.Run("what makes the database unavailable is told at once", k.unavailable)
 	t.Run("any other error is returned as it is", k.final)
@@ -169,6 +170,24 @@ func (k Kit[S]) stayingAway(tt *testing.T) {
 	t.is(err, budget.ErrUnavailable)
 	t.is(err, context.DeadlineExceeded)
 	t.is(err, errLost)
+}
+
+func (k Kit[S]) stepEnded(tt *testing.T) {
+	t := k.trial(tt)
+	for _, end := range []func() (context.Context, context.CancelFunc){
+		func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) },
+		func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), 0) },
+	} {
+		t.runs = 0
+		own, cancel := end()
+		cancel()
+		err := t.store.Update(t.Context(), func(tx budget.Tx) error {
+			t.runs++
+			return tx.Fence(own, budget.Shared)
+		})
+		t.is(err, own.Err())
+		t.expect(1, 0)
+	}
 }
 
 func (k Kit[S]) rerun(tt *testing.T) {

@@ -47,6 +47,9 @@ func (w *Wire) Sent() []Statement {
 	return sent
 }
 
+// Fail makes the next statement that begins with prefix fail before it is sent.
+func (w *Wire) Fail(prefix string, err error) { w.failing(prefix, err, nil) }
+
 // failing sets what fails from now on: once, the first statement that begins with prefix fails before it is sent, or
 // after it was executed.
 func (w *Wire) failing(prefix string, before, after error) {

@@ -100,4 +100,5 @@ const (
 	Unavailable              // the database does not serve this client, and another try would not change it
 	Overflow                 // a sum would pass int64
 	Unprepared               // a prepared statement is not where the driver left it
+	Ended                    // the context of a step has ended
 )

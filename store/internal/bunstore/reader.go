@@ -21,6 +21,7 @@ type reader struct {
 	tries  int // before this one
 	begun  bool
 	failed error // of the first step that failed
+	class  Class // of failed
 }
 
 var _ budget.ReadTx = (*reader)(nil)
@@ -55,10 +56,17 @@ func (r *reader) QueryContext(ctx context.Context, query string, args ...any) (*
 
 // step notes the error of a step, if there is one, and says what it means.
 func (r *reader) step(ctx context.Context, err error) error {
-	if cause := ctx.Err(); err != nil && cause != nil && !errors.Is(err, cause) {
-		err = fmt.Errorf("%w: %w", cause, err)
+	if err == nil {
+		return nil
 	}
-	switch classify(r.store.engine, err) {
+	class := classify(r.store.engine, err)
+	if cause := ctx.Err(); cause != nil {
+		class = Ended // it may be a context of fn's own
+		if !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+	}
+	switch class {
 	case Overflow:
 		err = fmt.Errorf("%w: %w", budget.ErrOverflow, err)
 	case Unprepared:
@@ -66,7 +74,7 @@ func (r *reader) step(ctx context.Context, err error) error {
 			budget.ErrSettings, err)
 	}
 	if r.failed == nil {
-		r.failed = err
+		r.failed, r.class = err, class
 	}
 	return err
 }

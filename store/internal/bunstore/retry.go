@@ -36,12 +36,14 @@ func again(ctx context.Context, try func(tries int) (Class, error)) error {
 		class, err := try(tries)
 		p, rerun := pauses[class]
 		switch {
-		case err == nil || !rerun && class != Unavailable:
-			return err
-		case ctx.Err() != nil:
+		case err == nil:
+			return nil
+		case class == Ended, rerun && ctx.Err() != nil:
 			return ended(ctx, err)
-		case !rerun:
+		case class == Unavailable:
 			return fmt.Errorf("%w: %w", budget.ErrUnavailable, err)
+		case !rerun:
+			return err
 		}
 		wait := p.after(tries)
 		if time.Now().Add(wait).After(deadline) {
@@ -55,7 +57,7 @@ func again(ctx context.Context, try func(tries int) (Class, error)) error {
 
 // ended returns what to say of work whose context ended: that, and what stood in its way.
 func ended(ctx context.Context, err error) error {
-	if cause := ctx.Err(); !errors.Is(err, cause) {
+	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -77,7 +79,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // classify says what an error means: what the engine says of the database's own errors, and whether others are of a lost
-// connection. A context that ended is Away too: whether it is the caller's is seen from the caller's context.
+// connection. A limit of time that is not the caller's is a driver's own, for connecting.
 func classify(engine Engine, err error) Class {
 	if err == nil {
 		return Other
@@ -89,8 +91,10 @@ func classify(engine Engine, err error) Class {
 	switch {
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.As(err, &network),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		errors.Is(err, context.DeadlineExceeded):
 		return Away
+	case errors.Is(err, context.Canceled):
+		return Ended
 	default:
 		return Other
 	}

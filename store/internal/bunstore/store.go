@@ -87,7 +87,7 @@ func (s *Store) run(ctx context.Context, tries int, db *sql.DB, access Access, f
 	err = fn(r)
 	if r.failed != nil {
 		// What fn makes of a failed step does not matter: a step that failed may have been half done.
-		return classify(s.engine, r.failed), errOr(err, r.failed)
+		return r.class, errOr(err, r.failed)
 	}
 	if err != nil || !r.begun || access == ReadOnly {
 		return Other, err
@@ -121,7 +121,7 @@ func rollback(ctx context.Context, conn *sql.Conn) error {
 func (r *reader) commit(ctx context.Context) (Class, error) {
 	// Once COMMIT is on its way, giving up means not to know. Before, it means that nothing was stored.
 	if err := ctx.Err(); err != nil {
-		return Away, err
+		return Ended, err
 	}
 	_, err := r.conn.ExecContext(ctx, "COMMIT")
 	switch class := classify(r.store.engine, err); {

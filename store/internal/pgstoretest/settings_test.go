@@ -11,6 +11,7 @@ import (
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/pgtest"
+	"github.com/purser-go/purser/internal/sqltest"
 	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/store/pgstore"
 	"github.com/purser-go/purser/usage"
@@ -130,4 +131,25 @@ func everything(ctx context.Context, s budget.Store) error {
 		_, errs[11] = r.Audit(ctx, budget.AuditQuery{Tenant: new(""), Actor: "a", Action: "b", Target: "c", Span: year, After: &budget.TimeCursor{}})
 		return errors.Join(errs[:]...)
 	})
+}
+
+// Behind a pooler that lends connections per transaction, a statement that was prepared on one connection is missing on
+// the next, or is there already.
+func TestAPoolerThatLosesPreparedStatementsIsNamed(t *testing.T) {
+	url := pgtest.URL(t)
+	wire, db := sqltest.Connect(t, "pgx", url)
+	if err := pgstore.Migrate(t.Context(), db, nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := pgstore.New(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, failure := range states("26000", "42P05") {
+		wire.Fail("WITH inserted AS", failure)
+		err := record(t.Context(), s, event())
+		if !errors.Is(err, budget.ErrSettings) || !errors.Is(err, failure) || !strings.Contains(err.Error(), "default_query_exec_mode=exec") {
+			t.Errorf("got error %v, want ErrSettings that says what to set", err)
+		}
+	}
 }
