@@ -89,14 +89,14 @@ func TestBudgetValidate(t *testing.T) {
 		},
 		"tokens at a rate": {func(b *budget.Budget) { b.CostPerCredit = dec("1") }, []string{"cost_per_credit: is for budgets on credits only"}},
 
-		"a scope of 17 dimensions": {
+		"a scope of 9 dimensions": {
 			func(b *budget.Budget) {
 				b.Scope = make(budget.Scope)
-				for _, name := range many(17) {
+				for _, name := range many(9) {
 					b.Scope[usage.Dimension(name)] = "x"
 				}
 			},
-			[]string{"scope: has 17 dimensions, at most 16 are allowed"},
+			[]string{"scope: has 9 dimensions, at most 8 are allowed"},
 		},
 		"a value excepted from each": {func(b *budget.Budget) { b.Scope, b.Except = each, budget.Except{"user": {"u1"}} }, nil},
 		"a value excepted from a dimension that is not each": {

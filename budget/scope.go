@@ -17,7 +17,7 @@ import (
 // any value at all, with one counter per distinct value. Several Each make one counter per distinct tuple. A subject
 // without one of the dimensions is not covered. The empty scope covers everything, in one counter.
 //
-// Nothing is implied: {"user": Each} adds up equal user ids of all tenants.
+// A scope names at most 8 dimensions. Nothing is implied: {"user": Each} adds up equal user ids of all tenants.
 type Scope map[usage.Dimension]Selector
 
 // A Selector is what a scope demands of one dimension: a value, or [Each].
@@ -27,7 +27,8 @@ type Selector string
 // control characters.
 const Each Selector = "\x00each"
 
-const maxDimensions = 16
+// maxDimensions keeps the longest key of a counter within what databases put into an index.
+const maxDimensions = 8
 
 // MarshalJSON writes a value as a string and Each as {"each": true}.
 func (s Selector) MarshalJSON() ([]byte, error) {
