@@ -29,8 +29,9 @@ var _ budget.ReadTx = (*reader)(nil)
 // begin begins the transaction, unless it has begun. It is put off until the first statement, so that BEGIN and the
 // fence are one message.
 func (r *reader) begin(ctx context.Context, access Access) error {
-	if r.begun {
-		return nil
+	// Not every driver looks at it before it sends.
+	if err := ctx.Err(); err != nil || r.begun {
+		return err
 	}
 	// Also when the message fails: part of it may have been executed.
 	r.begun = true
