@@ -31,7 +31,7 @@ func ExampleStore_WithTx() {
 		if err != nil {
 			return err
 		}
-		defer tx.Rollback() // does nothing once it is committed
+		defer func() { _ = tx.Rollback() }() // does nothing once it is committed
 		if _, err := tx.ExecContext(ctx, "INSERT INTO orders (id) VALUES ($1)", e.ID); err != nil {
 			return err
 		}
