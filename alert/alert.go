@@ -30,7 +30,7 @@ type Alert struct {
 	Kind       Kind
 	Threshold  decimal.Decimal // percent; 0 for kinds without threshold
 	Level      Level           // reached; for resolved ones, what is left
-	Episode    int             // from 0, how often the line was resolved before in this period
+	Episode    int             // of one rise: higher after each time that a level was left in this period
 	Metric     usage.Metric
 	Used       int64 // in the metric's units, after the crossing
 	Limit      int64 // in the metric's units

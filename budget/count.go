@@ -54,7 +54,15 @@ func recount(ctx context.Context, r ReadTx, catalog Catalog, d *Definition, now 
 	if err := countEvents(ctx, r, d, ahead, counted); err != nil {
 		return nil, err
 	}
-	return counted, countAdjustments(ctx, r, d, counted)
+	if err := countAdjustments(ctx, r, d, counted); err != nil {
+		return nil, err
+	}
+	for _, tally := range counted {
+		if err := tally.fits(); err != nil {
+			return nil, fmt.Errorf("what is used: %w", err)
+		}
+	}
+	return counted, nil
 }
 
 // countPeriod returns what events recorded in d's counters of one period: that of one value, or all if value is nil.

@@ -339,6 +339,11 @@ func (c *core) countWith(ctx context.Context, tx Tx, entries []*entry, known fou
 	if err != nil {
 		return fmt.Errorf("count: %w", err)
 	}
+	for _, counter := range after {
+		if err := counter.fits(); err != nil {
+			return fmt.Errorf("count: what is used: %w", err)
+		}
+	}
 	alerts := c.crossings(sums, after)
 	if len(alerts.Alerts) == 0 {
 		return nil

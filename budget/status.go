@@ -1,7 +1,6 @@
 package budget
 
 import (
-	"math"
 	"math/big"
 	"time"
 
@@ -61,15 +60,11 @@ func Evaluate(b Budget, value Value, t Tally, at time.Time) Status {
 	}
 }
 
-// used returns what the counter stands at, for comparing with marks. Sums beyond int64 are refused when they are
-// written, of either part; their total is cut at the ends of int64, which no limit reaches.
-func (t Tally) used() int64 {
-	sum := t.Recorded + t.Adjusted
-	switch {
-	case t.Recorded > 0 && t.Adjusted > 0 && sum < 0:
-		return math.MaxInt64
-	case t.Recorded < 0 && t.Adjusted < 0 && sum >= 0:
-		return math.MinInt64
-	}
-	return sum
+// used returns what the counter stands at. What would take it beyond int64 is refused when it is written.
+func (t Tally) used() int64 { return t.Recorded + t.Adjusted }
+
+// fits reports whether used does not wrap: the figures are refused one by one where they do, and here together.
+func (t Tally) fits() error {
+	_, err := addUnits(t.Recorded, t.Adjusted)
+	return err
 }

@@ -1,7 +1,6 @@
 package budget_test
 
 import (
-	"math"
 	"slices"
 	"testing"
 
@@ -41,23 +40,4 @@ func TestKeysAscend(t *testing.T) {
 		budget.UsageKey{Tenant: "a", Resource: "a"}, budget.UsageKey{Bucket: 1}, budget.UsageKey{Grain: usage.Days},
 		budget.UsageKey{Grain: usage.Days, Bucket: 1}, budget.UsageKey{Grain: usage.Months},
 	)
-}
-
-// What is recorded and what is adjusted fit into int64 each. Their sum may not; then it is above or below every level.
-func TestLevelsAtTheEndsOfInt64(t *testing.T) {
-	t.Parallel()
-	tests := map[string]budget.Tally{
-		"above all": {Recorded: math.MaxInt64 - 1, Adjusted: math.MaxInt64}, "below all": {Recorded: math.MinInt64, Adjusted: math.MinInt64},
-	}
-	for name, tally := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := open(t)
-			f.create(budget.Budget{ID: "b"})
-			f.plant(counter("b", "", "2026-03-01T00:00:00Z", tally))
-			f.record(tokens("a", 1))
-			f.correct(back("c", "a", 1))
-			f.alerted()
-		})
-	}
 }
