@@ -138,19 +138,3 @@ func alertsAt(t *testing.T, f *fixture, percent string) (n int) {
 	}
 	return n
 }
-
-// What is used is the sum of two figures. It stays within int64 too, so that counters can be compared by it.
-func TestUsageThatPassesInt64TogetherWithAdjustmentsIsRefused(t *testing.T) {
-	t.Parallel()
-	f := open(t)
-	f.create(tokensBudget("b"))
-	most := budget.Adjustment{ID: "most", Budget: "b", Amount: decimal.NewFromInt(1<<63 - 1), Reason: "test"}
-	if _, err := f.Adjust(t.Context(), most); err != nil {
-		t.Fatal(err)
-	}
-	_, err := f.Record(t.Context(), tokens("a", 1))
-	is(t, err, budget.ErrOverflow)
-	if _, err := f.List(t.Context(), budget.Query{}); err != nil {
-		t.Errorf("list: %v", err)
-	}
-}
