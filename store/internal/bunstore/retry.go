@@ -32,8 +32,12 @@ func (p pause) after(tries int) time.Duration {
 // again calls try until it fails for another reason than a lost race or a database that is away, or time is up.
 func again(ctx context.Context, try func(tries int) (Class, error)) error {
 	deadline := time.Now().Add(patience)
+	var last error
 	for tries := 0; ; tries++ {
 		class, err := try(tries)
+		if err != nil && last != nil && ctx.Err() != nil {
+			err = fmt.Errorf("%w (before: %w)", err, last) // the end alone does not say what took so long
+		}
 		p, rerun := pauses[class]
 		switch {
 		case err == nil:
@@ -52,6 +56,7 @@ func again(ctx context.Context, try func(tries int) (Class, error)) error {
 		if !sleep(ctx, wait) {
 			return ended(ctx, err)
 		}
+		last = err
 	}
 }
 
