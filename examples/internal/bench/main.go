@@ -106,16 +106,19 @@ func run(ctx context.Context, args []string, out, status io.Writer) (err error) 
 		return err
 	}
 	report.Command = strings.Join(append([]string{"go run ./examples/internal/bench"}, args...), " ")
-	if s.complete() {
-		if err := os.WriteFile(s.page, []byte(report.page()), 0o644); err != nil {
-			return err
-		}
-	}
+	// First what is printed: whatever becomes of the page, the run was not for nothing.
 	if s.json {
-		return report.writeJSON(out)
+		err = report.writeJSON(out)
+	} else {
+		_, err = io.WriteString(out, report.text())
 	}
-	_, err = io.WriteString(out, report.text())
-	return err
+	if err != nil || !s.complete() {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(s.page), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(s.page, []byte(report.page()), 0o644)
 }
 
 // measure runs the rows that were asked for.
