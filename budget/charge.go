@@ -74,7 +74,7 @@ func (d *Definition) counterKey(value Value, t time.Time) CounterKey {
 // fromRollups reports whether d's counters can be computed from sums of usage. Those that are rounded per event, or
 // that tell subjects apart by labels, which the sums do not have, need the events themselves.
 func (d *Definition) fromRollups() bool {
-	return d.Metric != usage.Credits && !d.Scope.Labels()
+	return d.Metric != usage.Credits && !d.Scope.HasLabels()
 }
 
 // limitUnits returns the limit in the metric's units. A stored definition was validated, so there is one.

@@ -24,7 +24,7 @@ type Scope map[usage.Dimension]Selector
 type Selector string
 
 // Each selects every value of a dimension, with a counter for each. It can't be mistaken for a value: values have no
-// control characters.
+// control characters. Who makes a Selector of a text from outside refuses such a text first, as UnmarshalJSON does.
 const Each Selector = "\x00each"
 
 // maxDimensions keeps the longest key of a counter within what databases put into an index.
@@ -106,8 +106,8 @@ func (s Scope) fixed() Value {
 	return fixed
 }
 
-// Labels reports whether s names a dimension that is a label.
-func (s Scope) Labels() bool {
+// HasLabels reports whether s names a dimension that is a label.
+func (s Scope) HasLabels() bool {
 	return slices.ContainsFunc(s.dimensions(), usage.Dimension.IsLabel)
 }
 
