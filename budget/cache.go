@@ -29,9 +29,12 @@ type cache struct {
 type cached struct {
 	Definition
 	marks []alert.Mark
+	limit int64 // in the metric's units
 }
 
-func newCached(d Definition) *cached { return &cached{Definition: d, marks: d.marks()} }
+func newCached(d Definition) *cached {
+	return &cached{Definition: d, marks: d.marks(), limit: d.limitUnits()}
+}
 
 // found is what a cache knows about some subjects.
 type found struct {

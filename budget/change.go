@@ -153,10 +153,15 @@ func (l *Ledger) Delete(ctx context.Context, id string) error {
 			return ErrNotFound
 		}
 		found = true
+		held, err := ch.unhold(ctx, id)
+		if err != nil {
+			return err
+		}
 		_, err = tx.Apply(ctx, Writes{
-			DeleteBudgets: []string{id},
-			Catalog:       ch.nextCatalog(),
-			Audit:         []AuditEntry{l.auditChange("delete_budget", &ch.old.Budget, nil)},
+			DeleteBudgets:   []string{id},
+			Catalog:         ch.nextCatalog(),
+			PutReservations: held,
+			Audit:           []AuditEntry{l.auditChange("delete_budget", &ch.old.Budget, nil)},
 		})
 		return err
 	})
@@ -211,7 +216,7 @@ func (ch *definitionChange) update(ctx context.Context, b Budget, audit AuditEnt
 		ahead := func(r Rate) bool { return !r.From.Before(from) }
 		d.Rates = append(slices.DeleteFunc(slices.Clone(d.Rates), ahead), Rate{From: from, CostPerCredit: b.CostPerCredit})
 	}
-	if countsOtherwise(ch.old.Budget, b) {
+	if countsOtherwise(&ch.old.Budget, &b) {
 		d.CountedFrom = b.Schedule.Bounds(ch.now).Start
 	}
 	if b.Metric != ch.old.Metric {
@@ -229,7 +234,7 @@ func (d *Definition) restart(now time.Time) {
 }
 
 // countsOtherwise reports whether some event is charged differently by b than by old.
-func countsOtherwise(old, b Budget) bool {
+func countsOtherwise(old, b *Budget) bool {
 	return old.Metric != b.Metric || old.Schedule != b.Schedule || !maps.Equal(old.Scope, b.Scope) ||
 		!maps.EqualFunc(old.Except, b.Except, slices.Equal[[]string]) ||
 		!old.StartsAt.Equal(b.StartsAt) || !old.EndsAt.Equal(b.EndsAt)
@@ -253,7 +258,9 @@ func (ch *definitionChange) nextRateStart(ctx context.Context, d *Definition) (t
 // put stores d in the place of the old definition, counts anew if it must, and makes the alerts of the running period.
 func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEntry) error {
 	w := Writes{PutBudgets: []Definition{d}, Catalog: ch.nextCatalog(), Audit: []AuditEntry{audit}}
-	if ch.old != nil && !countsOtherwise(ch.old.Budget, d.Budget) && sameMarks(ch.old.marks(), d.marks()) {
+	anew := ch.old == nil || countsOtherwise(&ch.old.Budget, &d.Budget)
+	rehold := anew || ch.old.Disabled != d.Disabled
+	if !rehold && sameMarks(ch.old.marks(), d.marks()) {
 		_, err := ch.tx.Apply(ctx, w) // no counter changes and no level: recorders need not wait until they are read
 		return err
 	}
@@ -261,16 +268,22 @@ func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEn
 	if err != nil {
 		return err
 	}
-	after := before
-	if ch.old == nil || countsOtherwise(ch.old.Budget, d.Budget) {
+	after, adds := before, make(tallies)
+	if anew {
 		if after, err = recount(ctx, ch.tx, ch.catalog, &d, ch.now); err != nil {
 			return err
 		}
 		if err := ch.beginEpisodes(ctx, &d, after); err != nil {
 			return err
 		}
-		w.DropCounters, w.Counters = []string{d.ID}, after.counters()
+		w.DropCounters, adds = []string{d.ID}, after
 	}
+	if rehold {
+		if w.PutReservations, err = ch.rehold(ctx, &d, anew, adds); err != nil {
+			return err
+		}
+	}
+	w.Counters = adds.counters()
 	if _, err := ch.tx.Apply(ctx, w); err != nil {
 		return err
 	}

@@ -83,6 +83,12 @@ func (d *Definition) limitUnits() int64 {
 	return units
 }
 
+// minHoldUnits returns what a reservation of unknown size holds, in the metric's units.
+func (d *Definition) minHoldUnits() int64 {
+	units, _ := d.Metric.Units(d.MinHold)
+	return units
+}
+
 // marks returns the amounts at which d's levels begin, and none if d does not alert.
 func (d *Definition) marks() []alert.Mark {
 	if d.Disabled || d.Enforcement == Observe {

@@ -85,6 +85,10 @@ func (r *faultyReader) Audit(ctx context.Context, q budget.AuditQuery) ([]budget
 	return step(r.store, func() ([]budget.AuditEntry, error) { return r.ReadTx.Audit(ctx, q) })
 }
 
+func (r *faultyReader) Reservations(ctx context.Context, q budget.ReservationQuery) ([]budget.StoredReservation, error) {
+	return step(r.store, func() ([]budget.StoredReservation, error) { return r.ReadTx.Reservations(ctx, q) })
+}
+
 type faultyTx struct {
 	faultyReader
 	tx budget.Tx
@@ -93,6 +97,10 @@ type faultyTx struct {
 func (t *faultyTx) Fence(ctx context.Context, mode budget.FenceMode) error {
 	_, err := step(t.store, func() (struct{}, error) { return struct{}{}, t.tx.Fence(ctx, mode) })
 	return err
+}
+
+func (t *faultyTx) TakeReservations(ctx context.Context, keys []budget.ReservationKey, overdue int) (budget.Taken, error) {
+	return step(t.store, func() (budget.Taken, error) { return t.tx.TakeReservations(ctx, keys, overdue) })
 }
 
 func (t *faultyTx) LockEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
@@ -131,7 +139,11 @@ func (f *fixture) contents() (all []any) {
 		sums, err := r.Usage(ctx, budget.UsageQuery{PerBucket: true, Slices: []usage.Slice{
 			{Grain: usage.QuarterHours, Bounds: allTime}, {Grain: usage.Days, Bounds: allTime}, {Grain: usage.Months, Bounds: allTime},
 		}})
-		all = []any{catalog, budgets, adjustments, sums, f.stored(), f.tallies(), f.alerts(), f.audit()}
+		if err != nil {
+			return err
+		}
+		held, err := r.Reservations(ctx, budget.ReservationQuery{})
+		all = []any{catalog, budgets, adjustments, sums, held, f.stored(), f.tallies(), f.alerts(), f.audit()}
 		return err
 	})
 	return all

@@ -41,7 +41,18 @@ type fixture struct {
 	ids   atomic.Int64
 }
 
-func open(t testing.TB) *fixture { return openWith(t, memstore.New(nil), nil) }
+func open(t testing.TB) *fixture { return openOptions(t, budget.Options{}) }
+
+// openOptions returns a ledger with these options but for the clock, which the store shares, and the ids.
+func openOptions(t testing.TB, o budget.Options) *fixture {
+	t.Helper()
+	f := &fixture{t: t, now: noon}
+	f.store = memstore.New(&memstore.Options{Now: f.clock})
+	f.seen = f.store
+	o.Now, o.NewID = f.clock, f.id
+	f.Ledger = budget.NewLedger(f.seen, &o)
+	return f
+}
 
 // openWith returns a ledger on s; wrap, if not nil, is what the ledger sees of s.
 func openWith(t testing.TB, s *memstore.Store, wrap func(budget.Store) budget.Store) *fixture {

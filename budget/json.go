@@ -139,6 +139,9 @@ type statusJSON struct {
 	PeriodEnd   time.Time       `json:"period_end"` // exclusive
 	Denied      int64           `json:"denied"`
 	WouldDeny   int64           `json:"would_deny"`
+	Leased      number          `json:"leased"`
+	Expired     int64           `json:"expired"`
+	ExpiredHeld number          `json:"expired_held"`
 }
 
 // MarshalJSON writes s flat, with the budget's id, name and metric; amounts are numbers with their exact text, the
@@ -162,5 +165,61 @@ func newStatusJSON(s *Status) statusJSON {
 		Percent: number(s.Percent), Level: s.Level, OverLimit: s.OverLimit,
 		Enabled: !b.Disabled, Enforcement: b.Enforcement, Schedule: b.Schedule,
 		PeriodStart: s.Period.Start, PeriodEnd: s.Period.End, Denied: s.Denied, WouldDeny: s.WouldDeny,
+		Leased: number(s.Leased), Expired: s.Expired, ExpiredHeld: number(s.ExpiredHeld),
 	}
+}
+
+type verdictJSON struct {
+	statusJSON
+	Requested number `json:"requested"`
+	Unknown   bool   `json:"unknown"`
+	Reason    Reason `json:"reason"`
+	Refused   bool   `json:"refused"`
+}
+
+// MarshalJSON writes v as its status, with what was requested and what came of it.
+func (v Verdict) MarshalJSON() ([]byte, error) {
+	return json.Marshal(verdictJSON{newStatusJSON(&v.Status), number(v.Requested), v.Unknown, v.Reason, v.Refused})
+}
+
+// MarshalJSON writes d with whether the request is admitted, and the verdicts.
+func (d Decision) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Admitted bool      `json:"admitted"`
+		At       time.Time `json:"at"`
+		Budgets  []Verdict `json:"budgets"`
+	}{d.Admitted(), d.At, append([]Verdict{}, d.Verdicts...)})
+}
+
+type refusalJSON struct {
+	Budget    string       `json:"budget"`
+	Name      string       `json:"name"`
+	Scope     Scope        `json:"scope"`
+	Value     Value        `json:"value"`
+	Metric    usage.Metric `json:"metric"`
+	Limit     number       `json:"limit"`
+	Used      number       `json:"used"`
+	Reserved  number       `json:"reserved"`
+	Requested number       `json:"requested"`
+	Fits      number       `json:"fits"`
+	ResetsAt  time.Time    `json:"resets_at"`
+}
+
+func newRefusalJSON(r *Refusal) refusalJSON {
+	return refusalJSON{
+		Budget: r.Budget, Name: r.Name, Scope: r.Scope, Value: r.Value, Metric: r.Metric,
+		Limit: number(r.Limit), Used: number(r.Used), Reserved: number(r.Reserved),
+		Requested: number(r.Requested), Fits: number(r.Fits), ResetsAt: r.ResetsAt,
+	}
+}
+
+// MarshalJSON writes r; amounts are numbers with their exact text.
+func (r Refusal) MarshalJSON() ([]byte, error) { return json.Marshal(newRefusalJSON(&r)) }
+
+// MarshalJSON writes e as the refusal of the budget that resets last, and all of them.
+func (e *ExceededError) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		refusalJSON
+		Refusals []Refusal `json:"refusals"`
+	}{newRefusalJSON(&e.Refusal), e.Refusals})
 }

@@ -129,7 +129,7 @@ func statusToWrite() budget.Status {
 	b := budget.Budget{
 		ID: "b1", Name: "Acme", Metric: usage.Dollars, Limit: dec("500"), Schedule: period.Monthly, Enforcement: budget.Hard,
 	}
-	tally := budget.Tally{Recorded: 455_000_000_001, Adjusted: -5_000_000_000, Reserved: 1, Denied: 2, WouldDeny: 3}
+	tally := budget.Tally{Recorded: 455_000_000_001, Adjusted: -5_000_000_000, Reserved: 1, Denied: 2, WouldDeny: 3, Leased: 2, Expired: 4, ExpiredHeld: 3}
 	return budget.Evaluate(b, budget.Value{"user": "u1"}, tally, noon)
 }
 
@@ -160,7 +160,10 @@ const statusText = `
 	"period_start": "2026-03-01T00:00:00Z",
 	"period_end": "2026-04-01T00:00:00Z",
 	"denied": 2,
-	"would_deny": 3`
+	"would_deny": 3,
+	"leased": 0.000000002,
+	"expired": 4,
+	"expired_held": 0.000000003`
 
 func TestStatusJSON(t *testing.T) {
 	t.Parallel()

@@ -10,8 +10,9 @@ import (
 	"github.com/purser-go/purser/usage"
 )
 
-// A Ledger records usage and counts it against budgets. It is safe for concurrent use; calls that record at the same
-// time share a transaction, and each returns after that transaction's commit with its own result.
+// A Ledger records usage and counts it against budgets, and admits what these have room for. It is safe for concurrent
+// use; calls that record, reserve, settle or release at the same time share a transaction, and each returns after that
+// transaction's commit with its own result.
 //
 // It starts no goroutines and holds nothing that must be closed.
 type Ledger struct {
@@ -25,6 +26,7 @@ type core struct {
 	options Options
 	cache   *cache
 	guesses guesses
+	outage  outage
 	queue   *queue // nil: bound to a caller's transaction, nothing is grouped
 }
 
@@ -39,14 +41,38 @@ type Options struct {
 	FutureTolerance time.Duration
 	// FlushTimeout is how long one shared transaction may take, its retries included. Defaults to 10 seconds.
 	FlushTimeout time.Duration
-	// Observe, if not nil, is called after every transaction that recorded, on the goroutine of one of its callers.
+	// ReservationTTL is how long a reservation holds its room if its request does not say. Defaults to 10 minutes.
+	ReservationTTL time.Duration
+	// CloseTimeout is how long Close and Do go on with settling when their context has ended. Defaults to 5 seconds.
+	CloseTimeout time.Duration
+	// ReleaseOnClose makes Close give back what a reservation holds that was neither settled nor released, although it
+	// may have been spent. Defaults to false: it is settled at the estimate.
+	ReleaseOnClose bool
+	// AdmitUnknown admits requests of unknown size to hard budgets without a MinHold, as long as anything is available.
+	// They hold nothing there. Defaults to false: they are refused with ErrEstimateRequired.
+	AdmitUnknown bool
+	// FailOpen, if not nil, admits requests while the store can't be reached: for each of Cost, TotalTokens and Requests
+	// that is not nil, until the sum of the estimates would pass it; anew in each outage and each process, and only where
+	// the budgets that cover the request are known from before. No budget's limit is looked at, so that budgets may be
+	// overspent by as much. How long a request waits for the store before that is FlushTimeout. Defaults to nil: what
+	// can't be checked is refused.
+	FailOpen *usage.Amounts
+
+	// SweepInterval is how often Run gives back what has expired. Defaults to 10 seconds.
+	SweepInterval time.Duration
+	// ReservationRetention is for how long Run keeps reservations that were released or have expired, so that they can be
+	// settled late. Defaults to 30 days.
+	ReservationRetention time.Duration
+	// OnError, if not nil, is called with errors that Run goes on after, on Run's goroutine.
+	OnError func(error)
+	// Observe, if not nil, is called after every such transaction, on the goroutine of one of its callers.
 	Observe func(Op)
 }
 
-// An Op is one transaction that recorded.
+// An Op is one transaction that recorded, reserved, settled, released or extended.
 type Op struct {
-	Name  string        // "record"
-	Items int           // how many events it was about
+	Name  string        // "record" if it did nothing else, or "admit"
+	Items int           // how many events and reservations it was about
 	Took  time.Duration // from before the transaction until after its commit
 	Err   error
 }
@@ -74,6 +100,21 @@ func (o *Options) setDefaults() {
 	}
 	if o.FlushTimeout == 0 {
 		o.FlushTimeout = 10 * time.Second
+	}
+	if o.ReservationTTL == 0 {
+		o.ReservationTTL = 10 * time.Minute
+	}
+	if o.CloseTimeout == 0 {
+		o.CloseTimeout = 5 * time.Second
+	}
+	if o.SweepInterval == 0 {
+		o.SweepInterval = 10 * time.Second
+	}
+	if o.ReservationRetention == 0 {
+		o.ReservationRetention = 30 * 24 * time.Hour
+	}
+	if o.OnError == nil {
+		o.OnError = func(error) {}
 	}
 	if o.Observe == nil {
 		o.Observe = func(Op) {}

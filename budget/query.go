@@ -55,6 +55,20 @@ func (q AuditQuery) validate() error {
 	)
 }
 
+func (q ReservationQuery) validate() error {
+	errs := []error{invalid.OptionalName("budget", q.Budget)}
+	for _, key := range q.Keys {
+		errs = append(errs, validateKey(key))
+	}
+	if q.Tenant != nil {
+		errs = append(errs, invalid.OptionalName("tenant", *q.Tenant))
+	}
+	if q.After != nil {
+		errs = append(errs, invalid.Name("after", q.After.ID), invalid.OptionalName("after.tenant", q.After.Tenant))
+	}
+	return errors.Join(errs...)
+}
+
 func (c *TimeCursor) validate() error {
 	if c == nil {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -170,7 +171,30 @@ func isStoreFailure(err error) bool {
 // record records the entries in one transaction.
 func (c *core) record(ctx context.Context, entries []*entry) error {
 	start := time.Now()
-	err := c.retryUnknown(func() error { return c.recordCurrent(ctx, entries) })
-	c.options.Observe(Op{Name: "record", Items: len(entries), Took: time.Since(start), Err: err})
+	err := c.retryUnknown(func() error {
+		err := c.recordCurrent(ctx, entries)
+		if errors.Is(err, ErrOutcomeUnknown) {
+			lookForAll(entries)
+		}
+		return err
+	})
+	name := "record"
+	if hasClaims(entries) {
+		name = "admit"
+	}
+	c.options.Observe(Op{Name: name, Items: len(entries), Took: time.Since(start), Err: err})
 	return err
+}
+
+func hasClaims(entries []*entry) bool {
+	return slices.ContainsFunc(entries, func(e *entry) bool { return e.claim != nil })
+}
+
+// lookForAll makes the next run look for reservations whose ids were thought to be new.
+func lookForAll(entries []*entry) {
+	for _, e := range entries {
+		if e.claim != nil {
+			e.claim.named = true
+		}
+	}
 }

@@ -29,6 +29,7 @@ const (
 type Result struct {
 	ID      string
 	Outcome Outcome
+	Late    bool  // it settled a reservation that had ended before
 	Err     error // nil for recorded and duplicate
 }
 
@@ -73,14 +74,17 @@ func (l *Ledger) RecordBatch(ctx context.Context, events []usage.Event) ([]Resul
 	return results, err
 }
 
-// An entry is one event on its way into the store.
+// An entry is one event on its way into the store, or what somebody does with a reservation.
 type entry struct {
-	event   StoredEvent
+	event   StoredEvent // of a claim that is not settled, only subject and RecordedAt count
+	claim   *claim      // nil: the event is recorded, and that is all
 	outcome Outcome
 	err     error
 }
 
-func (e *entry) result(id string) Result { return Result{ID: id, Outcome: e.outcome, Err: e.err} }
+func (e *entry) result(id string) Result {
+	return Result{ID: id, Outcome: e.outcome, Late: e.claim != nil && e.claim.late, Err: e.err}
+}
 
 // fail says what becomes of an entry that err keeps from being stored, whatever was thought of it before.
 func (e *entry) fail(err error) {
@@ -103,7 +107,7 @@ func refused(err error) *entry {
 
 // isRefusal reports whether an error is about what was to be stored, and the store is well.
 func isRefusal(err error) bool {
-	for _, refusal := range []error{ErrInvalid, ErrConflict, ErrPruned, ErrOverflow, ErrNotFound} {
+	for _, refusal := range []error{ErrInvalid, ErrConflict, ErrPruned, ErrOverflow, ErrNotFound, ErrClosed, ErrExceeded} {
 		if errors.Is(err, refusal) {
 			return true
 		}
@@ -120,13 +124,9 @@ func (l *Ledger) prepare(e usage.Event, now time.Time) *entry {
 	if err != nil {
 		return refused(err)
 	}
-	subject := e.Subject
-	// A copy: a caller who gave up may change the event's labels while a leader still reads them.
-	subject.Labels = maps.Clone(e.Labels)
-	maps.DeleteFunc(subject.Labels, func(_, value string) bool { return value == "" })
 	stored := StoredEvent{
 		ID:         e.ID,
-		Subject:    subject,
+		Subject:    cloneSubject(e.Subject),
 		Time:       micros(e.Time),
 		Totals:     totals,
 		Hash:       e.Hash(),
@@ -197,14 +197,26 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 	for i, e := range entries {
 		subjects[i] = e.event.Subject
 	}
-	guess := c.guesses.next()
+	claims := hasClaims(entries)
+	guess := !claims && c.guesses.next()
 	for {
 		known, err := c.cache.find(ctx, c.store, subjects)
 		if err != nil {
 			return err
 		}
-		err = c.store.Update(ctx, func(tx Tx) error { return c.recordIn(ctx, tx, entries, known, guess) })
+		err = c.store.Update(ctx, func(tx Tx) error {
+			if claims {
+				return c.admitIn(ctx, tx, entries, known)
+			}
+			return c.recordIn(ctx, tx, entries, known, guess)
+		})
 		switch {
+		case errors.Is(err, errRetaken):
+			lookForAll(entries)
+		case errors.Is(err, errOverdue):
+			if err := c.sweep(ctx); err != nil {
+				return err
+			}
 		// A sum that overflows may do so by events that are not new.
 		case guess && (errors.Is(err, ErrGuessedWrong) || errors.Is(err, ErrOverflow)):
 			guess = false
@@ -235,42 +247,59 @@ func (g *guesses) wrong() { g.pause.Store(pauseAfterWrongGuess) }
 
 // recordIn is the transaction that records. With guess, it is one step instead of three if tx can.
 func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known found, guess bool) error {
-	firsts := make(map[EventKey]*entry, len(entries)) // the entries that are the events, should these be new
-	events := make([]StoredEvent, 0, len(entries))
+	batch := newBatch(len(entries))
 	for _, e := range entries {
 		e.outcome, e.err = "", nil // anew: an earlier run may have left something
-		if err := notPruned(e.event, known.catalog); err != nil {
-			e.fail(err)
-		} else if key := e.event.Key(); firsts[key] == nil {
-			firsts[key] = e
-			events = append(events, e.event)
-		}
+		batch.add(e, known.catalog)
 	}
-	answer := func(inserted Inserted) {
-		for _, e := range entries {
-			if e.err == nil {
-				e.answer(firsts[e.event.Key()], inserted)
-			}
-		}
-	}
-	if one, can := tx.(Recorder); can && guess && len(events) > 0 {
-		answer(Inserted{Version: known.catalog.Version})
+	if one, can := tx.(Recorder); can && guess && len(batch.events) > 0 {
+		batch.answer(Inserted{Version: known.catalog.Version})
 		return c.countWith(ctx, tx, entries, known, func(w Writes) (map[CounterKey]Counter, error) {
-			return one.Record(ctx, known.catalog.Version, events, w)
+			return one.Record(ctx, known.catalog.Version, batch.events, w)
 		})
 	}
 	if err := tx.Fence(ctx, Shared); err != nil {
 		return err
 	}
-	inserted, err := tx.InsertEvents(ctx, events)
+	inserted, err := tx.InsertEvents(ctx, batch.events)
 	if err != nil {
 		return fmt.Errorf("insert events: %w", err)
 	}
 	if inserted.Version != known.catalog.Version {
 		return errStale
 	}
-	answer(inserted)
+	batch.answer(inserted)
 	return c.count(ctx, tx, entries, known)
+}
+
+// A batch is the events of a transaction.
+type batch struct {
+	entries []*entry
+	events  []StoredEvent
+	firsts  map[EventKey]*entry // the entries that are the events, should these be new
+}
+
+func newBatch(n int) *batch {
+	return &batch{events: make([]StoredEvent, 0, n), firsts: make(map[EventKey]*entry, n)}
+}
+
+func (b *batch) add(e *entry, catalog Catalog) {
+	if err := notPruned(e.event, catalog); err != nil {
+		e.fail(err)
+		return
+	}
+	b.entries = append(b.entries, e)
+	if key := e.event.Key(); b.firsts[key] == nil {
+		b.firsts[key] = e
+		b.events = append(b.events, e.event)
+	}
+}
+
+// answer says what became of the entries.
+func (b *batch) answer(inserted Inserted) {
+	for _, e := range b.entries {
+		e.answer(b.firsts[e.event.Key()], inserted)
+	}
 }
 
 func notPruned(e StoredEvent, catalog Catalog) error {

@@ -20,7 +20,8 @@ type Status struct {
 	// Used = Recorded + Adjusted.
 	Recorded  decimal.Decimal
 	Adjusted  decimal.Decimal
-	Reserved  decimal.Decimal // held by open reservations
+	Reserved  decimal.Decimal // held by open reservations, also by those whose time is over as long as nobody needed the room
+	Leased    decimal.Decimal // the part of Reserved that is held by leases: room that processes admit requests from
 	Remaining decimal.Decimal // limit − used, not below 0
 	Available decimal.Decimal // limit − used − reserved, not below 0
 
@@ -30,6 +31,9 @@ type Status struct {
 
 	Denied    int64 // requests refused
 	WouldDeny int64 // requests admitted that a hard budget would have refused
+
+	Expired     int64           // reservations that expired and were not settled since: of processes that died, it may be
+	ExpiredHeld decimal.Decimal // what those held
 }
 
 // percentPlaces is where percentages are cut.
@@ -57,6 +61,8 @@ func Evaluate(b Budget, value Value, t Tally, at time.Time) Status {
 		OverLimit: used.GreaterThan(b.Limit),
 		Denied:    t.Denied,
 		WouldDeny: t.WouldDeny,
+		Leased:    b.Metric.Decimal(t.Leased),
+		Expired:   t.Expired, ExpiredHeld: b.Metric.Decimal(t.ExpiredHeld),
 	}
 }
 

@@ -73,6 +73,9 @@ type ReadTx interface {
 
 	// Audit returns audit entries, newest first: in descending order of time, then of id.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
+
+	// Reservations returns the reservations that the query selects, in ascending order of tenant and id.
+	Reservations(ctx context.Context, q ReservationQuery) ([]StoredReservation, error)
 }
 
 // A Tx is a [ReadTx] that also locks and writes. Its steps are few and cover many rows each, so that a store can do each
@@ -84,6 +87,12 @@ type Tx interface {
 	// exclusive one, for changes of definitions, waits until those that share have ended, keeps later ones waiting
 	// until it ends itself, and is not starved by them.
 	Fence(ctx context.Context, mode FenceMode) error
+
+	// TakeReservations returns the reservations with these keys and, beside them, those that are overdue, the ones whose
+	// time was over first before others and at most so many, each locked until the transaction ends. One that another
+	// transaction has locked is waited for, and returned as that one left it. Keys are locked in ascending order. A key
+	// without a reservation is absent. The version is that of the catalog as the fence protects it.
+	TakeReservations(ctx context.Context, keys []ReservationKey, overdue int) (Taken, error)
 
 	// LockEvents returns the events with these keys and the sums of their corrections, each locked until the transaction
 	// ends. Keys are locked in ascending order. A key without an event is absent.
@@ -180,6 +189,11 @@ type Tally struct {
 	Denied    int64 // requests refused
 	WouldDeny int64 // requests admitted by a soft or observe budget that a hard one would have refused
 	Episode   int64 // names the alerts of one rise: one more whenever a level is left downwards
+
+	Leased      int64 // the part of Reserved that leases hold
+	Wanted      int64 // one more whenever a request lacked room that leases hold
+	Expired     int64 // reservations that expired and were not settled since
+	ExpiredHeld int64 // what those held
 }
 
 // A Counter is a tally with its key.
@@ -210,6 +224,10 @@ type EventKey struct {
 	Tenant string
 	ID     string
 }
+
+// A ReservationKey is what makes a reservation one. Reservations share the events' ids: the event that settles one has its
+// key.
+type ReservationKey = EventKey
 
 // EventFlags are facts about how an event came in.
 type EventFlags uint8
@@ -243,6 +261,59 @@ func (e StoredEvent) Key() EventKey { return EventKey{Tenant: e.Tenant, ID: e.ID
 type Inserted struct {
 	Version int64                    // of the catalog, read after the fence
 	Taken   map[EventKey]StoredEvent // what stands under the keys that were not inserted
+}
+
+// Taken is what [Tx.TakeReservations] found.
+type Taken struct {
+	Version      int64     // of the catalog, read after the fence
+	Now          time.Time // by the store's clock, which decides what is overdue
+	Reservations map[ReservationKey]StoredReservation
+}
+
+// A StoredReservation is a reservation as it is stored. One that was settled is gone: the event with its key remembers
+// it. It is overdue if it is open and the store's clock has reached Expires.
+type StoredReservation struct {
+	ID string
+	usage.Subject
+	Time     time.Time    // when it was admitted, by the ledger's clock; the event that settles it has it too
+	Estimate usage.Totals // what it is settled at where nobody knows what was used
+	Hash     usage.Hash   // of the request
+	State    ReservationState
+	Lease    bool      // it is a lease: room from which a process admits requests
+	Expires  time.Time // by the store's clock; of one that has ended, when it did
+	Holds    []Hold    // what it holds, in ascending order of key; of an expired one, what it held
+}
+
+// Key returns r's key.
+func (r StoredReservation) Key() ReservationKey { return ReservationKey{Tenant: r.Tenant, ID: r.ID} }
+
+// ReservationState says what became of a reservation.
+type ReservationState uint8
+
+// The states of a reservation that is stored.
+const (
+	Open     ReservationState = iota // it holds what it was admitted with
+	Released                         // it was given back
+	Expired                          // its time was over, and what it held was given back
+)
+
+// A Hold is what a reservation holds of one counter.
+type Hold struct {
+	CounterKey
+	Units int64 // in the metric's units; not negative
+}
+
+// A ReservationQuery selects reservations. The zero value selects all.
+type ReservationQuery struct {
+	Keys    []ReservationKey   // only these; nil: all
+	Tenant  *string            // only those of this tenant; "" is those of none
+	Budget  string             // only those that hold, or held, some of this budget; "": any
+	States  []ReservationState // only those in one of these states; nil: any
+	Overdue bool               // only those that are overdue
+	Before  time.Time          // only those whose Expires is before it; zero: any
+
+	After *ReservationKey // only those with a greater key
+	Limit int             // at most so many; 0: all
 }
 
 // A LockedEvent is an event and the sum of what its corrections took away so far, as positive amounts.
@@ -380,6 +451,14 @@ type Writes struct {
 	Counters []Counter
 	// Usage is added to the sums with these keys, which are created at zero first. No two have the same key.
 	Usage []UsageAdd
+
+	// AddReservations are stored. One whose key is taken, also by a transaction that has just committed, makes Apply
+	// return ErrConflict.
+	AddReservations []StoredReservation
+	// PutReservations are stored in the place of those with the same keys, which are locked.
+	PutReservations []StoredReservation
+	// DeleteReservations are deleted. They are locked.
+	DeleteReservations []ReservationKey
 
 	// Adjustments are stored. One whose budget and id are taken makes Apply return ErrConflict.
 	Adjustments []StoredAdjustment

@@ -23,12 +23,12 @@ type Verification struct {
 type Difference struct {
 	Counter *CounterKey // whose it is, if a counter's
 	Usage   *UsageKey   // whose it is, if a sum of usage's
-	Field   string      // "recorded" and "adjusted" of a counter; a sum's fields as in JSON, the cost in 1e-9 dollars as "nanodollars"
+	Field   string      // "recorded", "adjusted", "reserved" and "leased" of a counter; a sum's fields as in JSON, the cost in 1e-9 dollars as "nanodollars"
 	Stored  int64
 	Should  int64 // what the events, adjustments and finer sums say
 }
 
-// Verify computes every counter and every sum of usage from the events and names each that is stored otherwise. What
+// Verify computes every counter and every sum of usage from the events, and what is reserved from the reservations, and names each that is stored otherwise. What
 // pruned events were counted for is taken from where pruning wrote it down. It reads one snapshot, so that recording
 // goes on undisturbed; it reads every event, and keeps one day's sums and all counters in memory. progress, if not nil, is
 // called now and then with the number of events read so far.
@@ -95,11 +95,7 @@ func mending(differences []Difference) ([]Counter, []UsageAdd) {
 			continue
 		}
 		tally := counters[*d.Counter]
-		if d.Field == "adjusted" {
-			tally.Adjusted = delta
-		} else {
-			tally.Recorded = delta
-		}
+		*counterFields[d.Field](&tally) = delta
 		counters[*d.Counter] = tally
 	}
 	var adds []UsageAdd
@@ -107,6 +103,14 @@ func mending(differences []Difference) ([]Counter, []UsageAdd) {
 		adds = append(adds, UsageAdd{UsageKey: key, Totals: totals})
 	}
 	return counters.counters(), adds
+}
+
+// counterFields are the fields of a counter that are verified, by name.
+var counterFields = map[string]func(*Tally) *int64{
+	"recorded": func(t *Tally) *int64 { return &t.Recorded },
+	"adjusted": func(t *Tally) *int64 { return &t.Adjusted },
+	"reserved": func(t *Tally) *int64 { return &t.Reserved },
+	"leased":   func(t *Tally) *int64 { return &t.Leased },
 }
 
 // usageFields are the fields of a sum of usage, by name.
@@ -329,6 +333,9 @@ func (v *verifier) checkCounters(ctx context.Context) error {
 	if err := v.addAdjustments(ctx); err != nil {
 		return err
 	}
+	if err := v.addReservations(ctx); err != nil {
+		return err
+	}
 	q := CounterQuery{Limit: pageSize}
 	for {
 		counters, err := v.r.Counters(ctx, q)
@@ -365,13 +372,27 @@ func (v *verifier) addAdjustments(ctx context.Context) error {
 	return nil
 }
 
+// addReservations adds what open reservations hold.
+func (v *verifier) addReservations(ctx context.Context) error {
+	for r, err := range reservations(ctx, v.r, ReservationQuery{States: []ReservationState{Open}}) {
+		if err != nil {
+			return err
+		}
+		for _, h := range r.Holds {
+			v.counted.hold(&r, h, 1)
+		}
+	}
+	return nil
+}
+
 func (v *verifier) compareCounter(key CounterKey, stored, should Tally) {
 	v.found.Checked++
-	if want := should.Recorded + stored.Pruned; stored.Recorded != want {
-		v.found.Differences = append(v.found.Differences, Difference{Counter: &key, Field: "recorded", Stored: stored.Recorded, Should: want})
-	}
-	if stored.Adjusted != should.Adjusted {
-		v.found.Differences = append(v.found.Differences, Difference{Counter: &key, Field: "adjusted", Stored: stored.Adjusted, Should: should.Adjusted})
+	should.Recorded += stored.Pruned
+	for _, field := range slices.Sorted(maps.Keys(counterFields)) {
+		is, want := *counterFields[field](&stored), *counterFields[field](&should)
+		if is != want {
+			v.found.Differences = append(v.found.Differences, Difference{Counter: &key, Field: field, Stored: is, Should: want})
+		}
 	}
 }
 

@@ -73,7 +73,11 @@ func TestVerifyNamesWhatIsStoredOtherwiseAndRebuildMendsIt(t *testing.T) {
 		},
 		"both of a counter": {
 			[]budget.Writes{counter("b", "4:user2:u1", "2026-03-01T00:00:00Z", budget.Tally{Recorded: -30, Adjusted: -5})},
-			[]string{`counter b "4:user2:u1" 2026-03-01 recorded 0 30`, `counter b "4:user2:u1" 2026-03-01 adjusted 0 5`},
+			[]string{`counter b "4:user2:u1" 2026-03-01 adjusted 0 5`, `counter b "4:user2:u1" 2026-03-01 recorded 0 30`},
+		},
+		"what is held": {
+			[]budget.Writes{counter("b", "4:user2:u1", "2026-03-01T00:00:00Z", budget.Tally{Reserved: 3, Leased: 2})},
+			[]string{`counter b "4:user2:u1" 2026-03-01 leased 2 0`, `counter b "4:user2:u1" 2026-03-01 reserved 3 0`},
 		},
 		"a counter of nobody": {
 			[]budget.Writes{counter("b", "4:user2:u9", "2026-03-01T00:00:00Z", budget.Tally{Recorded: 7})},

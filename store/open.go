@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/invalid"
@@ -21,6 +22,9 @@ type Options struct {
 	// Schema is the Postgres schema of the tables, which is created if it does not exist. Defaults to "", which is where
 	// the search_path leads.
 	Schema string
+	// Now returns the time of the clock by which reservations expire on SQLite; Postgres uses its server's. Defaults to
+	// time.Now.
+	Now func() time.Time
 }
 
 // A Store is a [budget.Store] with the connections that it uses.

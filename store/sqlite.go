@@ -48,7 +48,7 @@ func openSQLite(ctx context.Context, path string, o *Options) (*Store, error) {
 				return nil, fmt.Errorf("%s: %w", path, err)
 			}
 		}
-		s, err := sqlitestore.New(writes, &sqlitestore.Options{Reads: reads})
+		s, err := sqlitestore.New(writes, &sqlitestore.Options{Reads: reads, Now: o.Now})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

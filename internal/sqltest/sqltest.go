@@ -97,6 +97,7 @@ func emptied(t *testing.T, db *sql.DB) *sql.DB {
 		DELETE FROM purser_counters;
 		DELETE FROM purser_events;
 		DELETE FROM purser_usage;
+		DELETE FROM purser_reservations;
 		DELETE FROM purser_adjustments;
 		DELETE FROM purser_alerts;
 		DELETE FROM purser_audit;

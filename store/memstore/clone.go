@@ -29,6 +29,13 @@ func cloneEvent(e *budget.StoredEvent) budget.StoredEvent {
 	return c
 }
 
+func cloneReservation(r *budget.StoredReservation) budget.StoredReservation {
+	c := *r
+	c.Labels = maps.Clone(r.Labels)
+	c.Holds = slices.Clone(r.Holds)
+	return c
+}
+
 func cloneAudit(e *budget.AuditEntry) budget.AuditEntry {
 	c := *e
 	c.Before, c.After = slices.Clone(e.Before), slices.Clone(e.After)

@@ -5,13 +5,15 @@
 // given or returns shares memory with what it keeps.
 //
 // It is strict where the contract speaks of what a transaction does rather than of what a store does: a step that comes
-// out of order, and a change of definitions behind a fence that is not exclusive, are errors here. Another store may
-// let them pass, or run into a deadlock.
+// out of order, a change of definitions behind a fence that is not exclusive, and one of a reservation that is not
+// locked, are errors here. Another store may let them pass, or run into a deadlock.
 package memstore
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/purser-go/purser/budget"
 )
@@ -20,6 +22,9 @@ import (
 type Options struct {
 	// ReportingZone is the IANA name of the zone of the day and month sums. Defaults to "UTC".
 	ReportingZone string
+
+	// Now returns the current time, which decides which reservations are overdue. Defaults to time.Now.
+	Now func() time.Time
 }
 
 // A Store is a [budget.Store] in memory.
@@ -27,17 +32,21 @@ type Store struct {
 	writing   chan struct{} // holds a token while an Update runs; a channel, so that waiting for it ends with a context
 	committed atomic.Pointer[tables]
 	failure   atomic.Pointer[error]
+	clock     func() time.Time
 }
 
 var _ budget.Store = (*Store)(nil)
 
 // New returns an empty store.
 func New(o *Options) *Store {
-	zone := "UTC"
-	if o != nil && o.ReportingZone != "" {
-		zone = o.ReportingZone
+	zone, clock := "UTC", time.Now
+	if o != nil {
+		zone = cmp.Or(o.ReportingZone, zone)
+		if o.Now != nil {
+			clock = o.Now
+		}
 	}
-	s := &Store{writing: make(chan struct{}, 1)}
+	s := &Store{writing: make(chan struct{}, 1), clock: clock}
 	s.committed.Store(newTables(zone))
 	return s
 }
@@ -53,7 +62,7 @@ func (s *Store) Update(ctx context.Context, fn func(budget.Tx) error) error {
 		return err
 	}
 	defer func() { <-s.writing }()
-	t := &tx{reader: reader{s.committed.Load().copy()}}
+	t := &tx{reader: reader{s.committed.Load().copy(), s.clock}}
 	if err := fn(t); err != nil {
 		return err
 	}
@@ -72,7 +81,7 @@ func (s *Store) View(ctx context.Context, fn func(budget.ReadTx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return fn(reader{s.committed.Load()})
+	return fn(reader{s.committed.Load(), s.clock})
 }
 
 func (s *Store) lock(ctx context.Context) error {

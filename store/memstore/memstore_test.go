@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -96,6 +97,22 @@ func TestFailNextLeavesNothing(t *testing.T) {
 	}
 }
 
+var noon = time.Date(2026, time.March, 14, 12, 0, 0, 0, time.UTC)
+
+func reserve(t *testing.T, s *memstore.Store, reservations ...budget.StoredReservation) {
+	t.Helper()
+	err := s.Update(t.Context(), func(tx budget.Tx) error {
+		if err := tx.Fence(t.Context(), budget.Shared); err != nil {
+			return err
+		}
+		_, err := tx.Apply(t.Context(), budget.Writes{AddReservations: reservations})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // count takes the steps of a transaction that adds to a counter.
 func count(ctx context.Context, tx budget.Tx, n int64) error {
 	if err := tx.Fence(ctx, budget.Shared); err != nil {
@@ -121,6 +138,22 @@ func TestTransactionsAreStrict(t *testing.T) {
 			_, err := tx.InsertEvents(ctx, nil)
 			return err
 		},
+		"TakeReservations after LockEvents is out of order": func(ctx context.Context, tx budget.Tx) error {
+			if err := tx.Fence(ctx, budget.Shared); err != nil {
+				return err
+			}
+			if _, err := tx.LockEvents(ctx, nil); err != nil {
+				return err
+			}
+			_, err := tx.TakeReservations(ctx, nil, 1)
+			return err
+		},
+		"PutReservations of one that is not locked": func(ctx context.Context, tx budget.Tx) error {
+			return settle(ctx, tx, "other", budget.Writes{PutReservations: []budget.StoredReservation{{ID: "1"}}})
+		},
+		"DeleteReservations of one that is not locked": func(ctx context.Context, tx budget.Tx) error {
+			return settle(ctx, tx, "other", budget.Writes{DeleteReservations: []budget.ReservationKey{{ID: "1"}}})
+		},
 		"LockEvents after LockCounters is out of order": func(ctx context.Context, tx budget.Tx) error {
 			if err := tx.Fence(ctx, budget.Shared); err != nil {
 				return err
@@ -141,6 +174,7 @@ func TestTransactionsAreStrict(t *testing.T) {
 	} {
 		t.Run(rule, func(t *testing.T) {
 			s := memstore.New(nil)
+			reserve(t, s, budget.StoredReservation{ID: "1", Expires: noon})
 			var within error
 			err := s.Update(t.Context(), func(tx budget.Tx) error {
 				within = fn(t.Context(), tx)
@@ -150,6 +184,72 @@ func TestTransactionsAreStrict(t *testing.T) {
 				t.Errorf("the step's error is %v, that of Update %v", within, err)
 			}
 		})
+	}
+}
+
+// settle takes a reservation and writes.
+func settle(ctx context.Context, tx budget.Tx, id string, w budget.Writes) error {
+	if err := tx.Fence(ctx, budget.Shared); err != nil {
+		return err
+	}
+	if _, err := tx.TakeReservations(ctx, []budget.ReservationKey{{ID: id}}, 0); err != nil {
+		return err
+	}
+	_, err := tx.Apply(ctx, w)
+	return err
+}
+
+func TestExclusiveFenceLocksReservations(t *testing.T) {
+	s := memstore.New(nil)
+	reserve(t, s, budget.StoredReservation{ID: "1"}, budget.StoredReservation{ID: "2"})
+	err := s.Update(t.Context(), func(tx budget.Tx) error {
+		if err := tx.Fence(t.Context(), budget.Exclusive); err != nil {
+			return err
+		}
+		_, err := tx.Apply(t.Context(), budget.Writes{
+			PutReservations:    []budget.StoredReservation{{ID: "1", State: budget.Released}},
+			DeleteReservations: []budget.ReservationKey{{ID: "2"}},
+		})
+		return err
+	})
+	if err != nil {
+		t.Errorf("behind an exclusive fence nobody else writes: error is %v", err)
+	}
+}
+
+func TestClockDecidesWhatIsOverdue(t *testing.T) {
+	now := noon
+	s := memstore.New(&memstore.Options{Now: func() time.Time { return now.In(time.FixedZone("", 3600)).Add(999) }})
+	reserve(t, s, budget.StoredReservation{ID: "1", Expires: noon})
+	for rule, c := range map[string]struct {
+		now     time.Time
+		overdue int
+	}{
+		"before Expires it is not":        {noon.Add(-time.Microsecond), 0},
+		"once the clock reaches it it is": {noon, 1},
+		"and stays so":                    {noon.Add(time.Hour), 1},
+	} {
+		now = c.now
+		err := s.Update(t.Context(), func(tx budget.Tx) error {
+			if err := tx.Fence(t.Context(), budget.Shared); err != nil {
+				return err
+			}
+			asked, err := tx.Reservations(t.Context(), budget.ReservationQuery{Overdue: true})
+			if err != nil {
+				return err
+			}
+			taken, err := tx.TakeReservations(t.Context(), nil, 10)
+			if len(asked) != c.overdue || len(taken.Reservations) != c.overdue {
+				t.Errorf("%s: %d are found and %d taken, want %d", rule, len(asked), len(taken.Reservations), c.overdue)
+			}
+			if taken.Now != c.now {
+				t.Errorf("%s: the time is %v, want %v", rule, taken.Now, c.now)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }
 

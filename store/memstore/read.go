@@ -17,7 +17,10 @@ import (
 )
 
 // A reader is a [budget.ReadTx].
-type reader struct{ *tables }
+type reader struct {
+	*tables
+	clock func() time.Time
+}
 
 func (r reader) Catalog(ctx context.Context) (budget.Catalog, error) {
 	c := r.catalog

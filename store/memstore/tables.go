@@ -14,17 +14,19 @@ import (
 
 // tables is all that a store holds. Its rows are never changed, only replaced.
 type tables struct {
-	catalog     budget.Catalog // without its shapes, which are those of the definitions
-	definitions tree[*definition]
-	scopes      tree[*definition] // the same, as events look for them
-	counters    tree[budget.Counter]
-	events      tree[*budget.StoredEvent]
-	timeline    tree[*budget.StoredEvent] // the same, as reports read them
-	corrections tree[*budget.StoredEvent] // those that correct another, by which
-	usage       tree[budget.UsageAdd]
-	adjustments tree[*budget.StoredAdjustment]
-	alerts      tree[*alert.Alert]
-	audit       tree[*budget.AuditEntry]
+	catalog      budget.Catalog // without its shapes, which are those of the definitions
+	definitions  tree[*definition]
+	scopes       tree[*definition] // the same, as events look for them
+	counters     tree[budget.Counter]
+	events       tree[*budget.StoredEvent]
+	timeline     tree[*budget.StoredEvent] // the same, as reports read them
+	corrections  tree[*budget.StoredEvent] // those that correct another, by which
+	usage        tree[budget.UsageAdd]
+	reservations tree[*budget.StoredReservation]
+	open         tree[*budget.StoredReservation] // those that are, as their time will be over
+	adjustments  tree[*budget.StoredAdjustment]
+	alerts       tree[*alert.Alert]
+	audit        tree[*budget.AuditEntry]
 }
 
 // A definition is kept with the key of its scope, which takes some work to tell.
@@ -35,34 +37,38 @@ type definition struct {
 
 func newTables(zone string) *tables {
 	return &tables{
-		catalog:     budget.Catalog{Version: 1, ReportingZone: zone},
-		definitions: newTree(func(a, b *definition) int { return strings.Compare(a.ID, b.ID) }),
-		scopes:      newTree(compareScopes),
-		counters:    newTree(func(a, b budget.Counter) int { return a.Compare(b.CounterKey) }),
-		events:      newTree(func(a, b *budget.StoredEvent) int { return compareEvents(a.Key(), b.Key()) }),
-		timeline:    newTree(compareTimes),
-		corrections: newTree(compareCorrections),
-		usage:       newTree(func(a, b budget.UsageAdd) int { return compareUsage(a.UsageKey, b.UsageKey) }),
-		adjustments: newTree(compareAdjustments),
-		alerts:      newTree(compareAlerts),
-		audit:       newTree(func(a, b *budget.AuditEntry) int { return newestFirst(a.Time, a.ID, b.Time, b.ID) }),
+		catalog:      budget.Catalog{Version: 1, ReportingZone: zone},
+		definitions:  newTree(func(a, b *definition) int { return strings.Compare(a.ID, b.ID) }),
+		scopes:       newTree(compareScopes),
+		counters:     newTree(func(a, b budget.Counter) int { return a.Compare(b.CounterKey) }),
+		events:       newTree(func(a, b *budget.StoredEvent) int { return compareEvents(a.Key(), b.Key()) }),
+		timeline:     newTree(compareTimes),
+		corrections:  newTree(compareCorrections),
+		usage:        newTree(func(a, b budget.UsageAdd) int { return compareUsage(a.UsageKey, b.UsageKey) }),
+		reservations: newTree(func(a, b *budget.StoredReservation) int { return compareEvents(a.Key(), b.Key()) }),
+		open:         newTree(compareExpiries),
+		adjustments:  newTree(compareAdjustments),
+		alerts:       newTree(compareAlerts),
+		audit:        newTree(func(a, b *budget.AuditEntry) int { return newestFirst(a.Time, a.ID, b.Time, b.ID) }),
 	}
 }
 
 // copy returns tables of their own with the same rows. It takes no longer for many rows than for few.
 func (t *tables) copy() *tables {
 	return &tables{
-		catalog:     t.catalog,
-		definitions: t.definitions.copy(),
-		scopes:      t.scopes.copy(),
-		counters:    t.counters.copy(),
-		events:      t.events.copy(),
-		timeline:    t.timeline.copy(),
-		corrections: t.corrections.copy(),
-		usage:       t.usage.copy(),
-		adjustments: t.adjustments.copy(),
-		alerts:      t.alerts.copy(),
-		audit:       t.audit.copy(),
+		catalog:      t.catalog,
+		definitions:  t.definitions.copy(),
+		scopes:       t.scopes.copy(),
+		counters:     t.counters.copy(),
+		events:       t.events.copy(),
+		timeline:     t.timeline.copy(),
+		corrections:  t.corrections.copy(),
+		usage:        t.usage.copy(),
+		reservations: t.reservations.copy(),
+		open:         t.open.copy(),
+		adjustments:  t.adjustments.copy(),
+		alerts:       t.alerts.copy(),
+		audit:        t.audit.copy(),
 	}
 }
 
@@ -99,6 +105,10 @@ func compareUsage(a, b budget.UsageKey) int {
 		strings.Compare(a.APIKey, b.APIKey),
 		strings.Compare(a.Resource, b.Resource),
 	)
+}
+
+func compareExpiries(a, b *budget.StoredReservation) int {
+	return cmp.Or(a.Expires.Compare(b.Expires), compareEvents(a.Key(), b.Key()))
 }
 
 func compareAdjustments(a, b *budget.StoredAdjustment) int {

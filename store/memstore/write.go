@@ -16,6 +16,7 @@ type tx struct {
 	reader
 	mode    budget.FenceMode
 	reached step
+	locked  map[budget.ReservationKey]bool
 	failed  error // of the first step that failed: the transaction is not committed then
 }
 
@@ -24,6 +25,7 @@ type step int
 
 const (
 	fence step = iota + 1
+	takeReservations
 	lockEvents
 	insertEvents
 	lockCounters
@@ -116,7 +118,7 @@ func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]
 		}
 		t.define(w)
 		t.drop(w)
-		return errors.Join(t.count(w.Counters, after), t.sum(w.Usage), t.file(w))
+		return errors.Join(t.count(w.Counters, after), t.sum(w.Usage), t.reserve(w), t.file(w))
 	})
 }
 
@@ -248,7 +250,7 @@ func eventWith(key budget.EventKey) *budget.StoredEvent {
 
 // added returns t + o, or [budget.ErrOverflow].
 func added(t, o budget.Tally) (budget.Tally, error) {
-	var errs [7]error
+	var errs [11]error
 	t.Recorded, errs[0] = add(t.Recorded, o.Recorded)
 	t.Adjusted, errs[1] = add(t.Adjusted, o.Adjusted)
 	t.Reserved, errs[2] = add(t.Reserved, o.Reserved)
@@ -256,6 +258,10 @@ func added(t, o budget.Tally) (budget.Tally, error) {
 	t.Denied, errs[4] = add(t.Denied, o.Denied)
 	t.WouldDeny, errs[5] = add(t.WouldDeny, o.WouldDeny)
 	t.Episode, errs[6] = add(t.Episode, o.Episode)
+	t.Leased, errs[7] = add(t.Leased, o.Leased)
+	t.Wanted, errs[8] = add(t.Wanted, o.Wanted)
+	t.Expired, errs[9] = add(t.Expired, o.Expired)
+	t.ExpiredHeld, errs[10] = add(t.ExpiredHeld, o.ExpiredHeld)
 	return t, cmp.Or(errs[:]...)
 }
 
@@ -269,5 +275,12 @@ func add(a, b int64) (int64, error) {
 }
 
 func (s step) String() string {
-	return [...]string{fence: "Fence", lockEvents: "LockEvents", insertEvents: "InsertEvents", lockCounters: "LockCounters", apply: "Apply"}[s]
+	return [...]string{
+		fence:            "Fence",
+		takeReservations: "TakeReservations",
+		lockEvents:       "LockEvents",
+		insertEvents:     "InsertEvents",
+		lockCounters:     "LockCounters",
+		apply:            "Apply",
+	}[s]
 }

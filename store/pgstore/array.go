@@ -32,6 +32,8 @@ func appendElement[R any](b []byte, column *bunstore.Column[R], row *R) []byte {
 		return appendQuoted(b, column.Text(row))
 	case bunstore.Integer:
 		return strconv.AppendInt(b, column.Integer(row), 10)
+	case bunstore.Boolean:
+		return strconv.AppendBool(b, column.Boolean(row))
 	default:
 		b = append(b, `"\\x`...)
 		return append(hex.AppendEncode(b, column.Bytes(row)), '"')

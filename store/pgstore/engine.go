@@ -23,9 +23,9 @@ type engine struct {
 
 	begin        [4]string // by bunstore.Access
 	fence        [2]string // by budget.FenceMode
+	take         string
 	insertEvents string
-	addCounters  string
-	addBoth      string
+	apply        []string // by the parts of it, a bit for each
 }
 
 var _ bunstore.Engine = (*engine)(nil)
@@ -44,13 +44,11 @@ func newEngine(schema string) *engine {
 		bunstore.WriteShared:    readWrite + "; " + e.fence[budget.Shared],
 		bunstore.WriteExclusive: readWrite + "; SET LOCAL lock_timeout = '%dms'; " + e.fence[budget.Exclusive],
 	}
-	counters := insertText(e, "purser_counters", bunstore.CounterColumns, 0, counterOrder) +
-		addingText(bunstore.CounterColumns, bunstore.CounterKeyColumns)
-	names := bunstore.Names(bunstore.CounterColumns)
-	sums := insertText(e, "purser_usage", bunstore.UsageColumns, len(bunstore.CounterColumns), usageOrder) +
-		addingText(bunstore.UsageColumns, bunstore.UsageKeyColumns)
-	e.addCounters = "WITH added AS (" + counters + " RETURNING " + names + ") SELECT " + names + " FROM added"
-	e.addBoth = "WITH added AS (" + counters + " RETURNING " + names + "), summed AS (" + sums + ") SELECT " + names + " FROM added"
+	e.take = takeText(e)
+	e.apply = make([]string, 1<<len(parts))
+	for does := range e.apply {
+		e.apply[does] = applyText(e, does)
+	}
 	e.insertEvents = "WITH inserted AS (" + insertText(e, "purser_events", bunstore.EventColumns, 0, eventOrder) +
 		" ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id)" +
 		" SELECT version, CASE WHEN (SELECT count(*) FROM inserted) < cardinality($1::text[])" +
@@ -61,7 +59,7 @@ func newEngine(schema string) *engine {
 
 // The orders of keys. The columns of what is given have the database's collation, those of the tables compare bytes.
 const (
-	eventOrder   = `tenant COLLATE "C", id COLLATE "C"`
+	eventOrder   = `tenant COLLATE "C", id COLLATE "C"` // of reservations too
 	counterOrder = `budget COLLATE "C", period_start, scope_value COLLATE "C"`
 	usageOrder   = `grain, bucket, tenant COLLATE "C", user_id COLLATE "C", api_key COLLATE "C", resource COLLATE "C"`
 )
@@ -75,6 +73,11 @@ func insertText[R any](e *engine, table string, columns []bunstore.Column[R], ot
 	names := bunstore.Names(columns)
 	return "INSERT INTO " + e.Table(table) + " AS t (" + names + ") SELECT " + names +
 		" FROM unnest(" + strings.Join(given, ", ") + ") AS given (" + names + ") ORDER BY " + order
+}
+
+// keysText returns the keys that are given as two arrays. Their arguments follow on so many others.
+func keysText(others int) string {
+	return fmt.Sprintf("SELECT * FROM unnest((SELECT $%d::text[]), (SELECT $%d::text[])) AS given (tenant, id)", others+1, others+2)
 }
 
 // addingText returns what makes an INSERT add to the rows that stand.
@@ -128,6 +131,16 @@ func (*engine) List(types []bunstore.Type, rows [][]any) (string, []any) {
 func (*engine) Common(condition string) string { return condition }
 
 func (*engine) HasLabel() string { return "COALESCE(labels::json ->> ?, '') = ?" }
+
+func (*engine) Holds() string {
+	return "strpos(holds, ?) > 0 AND EXISTS (SELECT FROM json_array_elements(holds::json) AS hold WHERE hold ->> 0 = ?)"
+}
+
+// Now is the server's clock as it is read, where now() would be when the transaction began: before it waited for its
+// fence. A subquery, so that an index can be searched for it.
+func (*engine) Now() (expression string, args []any) {
+	return "(SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)", nil
+}
 
 // migrating is the key of the lock that migrations take: "purser" in ASCII.
 const migrating = 0x707572736572
@@ -189,16 +202,4 @@ func others(events []budget.StoredEvent, inserted string) ([]budget.EventKey, er
 		}
 	}
 	return taken, nil
-}
-
-func (e *engine) Add(ctx context.Context, q bunstore.Querier, counters []budget.Counter, sums []budget.UsageAdd) ([]budget.Counter, error) {
-	if len(counters) == 0 && len(sums) == 0 {
-		return nil, nil
-	}
-	text, args := e.adding(counters, sums)
-	rows, err := q.QueryContext(ctx, text, args...)
-	if err != nil {
-		return nil, err
-	}
-	return bunstore.ScanCounters(rows)
 }

@@ -39,22 +39,13 @@ func (e *engine) Record(ctx context.Context, conn *sql.Conn, version int64, even
 		asGuessed = is == version && !inserted.Valid
 		return err
 	}
+	w := budget.Writes{Counters: counters, Usage: sums}
 	var add Statement
-	add.Text, add.Args = e.adding(counters, sums)
-	add.Row = func(scan func(...any) error) error {
-		c, err := bunstore.ScanCounter(scan)
-		after = append(after, c)
+	add.Text, add.Args = e.applying(&w)
+	add.Row = func(scan func(...any) error) (err error) {
+		after, err = scanApplied(scan, &w, after)
 		return err
 	}
 	err = e.pipeline.Send(ctx, conn, []Statement{{Text: readWrite}, {Text: e.fence[budget.Shared]}, insert, add})
 	return after, asGuessed, err
-}
-
-// adding returns the statement that adds to counters and sums of usage. There is at least one of either.
-func (e *engine) adding(counters []budget.Counter, sums []budget.UsageAdd) (text string, args []any) {
-	text, args = e.addCounters, arrays(bunstore.CounterColumns, counters)
-	if len(sums) > 0 {
-		text, args = e.addBoth, append(args, arrays(bunstore.UsageColumns, sums)...)
-	}
-	return text, args
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun/dialect/sqlitedialect"
 	"github.com/uptrace/bun/schema"
@@ -16,21 +17,29 @@ import (
 // engine is what is particular to SQLite. It has one writer at a time, so that there is no fence to take and no row to
 // lock.
 type engine struct {
-	insertEvents inserts[budget.StoredEvent]
-	addCounters  inserts[budget.Counter]
-	addUsage     inserts[budget.UsageAdd]
+	now             func() time.Time
+	insertEvents    inserts[budget.StoredEvent]
+	addCounters     inserts[budget.Counter]
+	addUsage        inserts[budget.UsageAdd]
+	addReservations inserts[budget.StoredReservation]
+	putReservations inserts[budget.StoredReservation]
 }
 
 var _ bunstore.Engine = (*engine)(nil)
 
-func newEngine() *engine {
+func newEngine(now func() time.Time) *engine {
 	return &engine{
+		now: now,
 		insertEvents: newInserts("purser_events", bunstore.EventColumns,
 			"ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id"),
 		addCounters: newInserts("purser_counters", bunstore.CounterColumns,
 			adding(bunstore.CounterColumns, bunstore.CounterKeyColumns)+" RETURNING "+bunstore.Names(bunstore.CounterColumns)),
 		addUsage: newInserts("purser_usage", bunstore.UsageColumns,
 			adding(bunstore.UsageColumns, bunstore.UsageKeyColumns)),
+		addReservations: newInserts("purser_reservations", bunstore.ReservationColumns,
+			"ON CONFLICT (tenant, id) DO NOTHING"),
+		putReservations: newInserts("purser_reservations", bunstore.ReservationColumns,
+			"ON CONFLICT (tenant, id) DO UPDATE SET "+bunstore.Given(bunstore.ReservationColumns[bunstore.ReservationKeyColumns:])),
 	}
 }
 
@@ -66,11 +75,16 @@ func (*engine) List(types []bunstore.Type, rows [][]any) (string, []any) {
 	for i, t := range types {
 		values[i] = fmt.Sprintf("CAST(value ->> %d AS %s)", i, casts[t])
 	}
-	list, err := json.Marshal(rows)
+	return "SELECT " + strings.Join(values, ", ") + " FROM json_each(?)", []any{jsonText(rows)}
+}
+
+// jsonText returns rows of texts and integers as JSON.
+func jsonText(rows any) string {
+	text, err := json.Marshal(rows)
 	if err != nil {
 		panic(fmt.Sprintf("sqlitestore: texts and integers as JSON: %v", err))
 	}
-	return "SELECT " + strings.Join(values, ", ") + " FROM json_each(?)", []any{string(list)}
+	return string(text)
 }
 
 // Common tells the planner, which knows nothing of the rows unless somebody runs ANALYZE: without it, it would look for a
@@ -80,6 +94,12 @@ func (*engine) Common(condition string) string { return "likelihood(" + conditio
 func (*engine) HasLabel() string {
 	return "COALESCE((SELECT value FROM json_each(labels) WHERE key = ?), '') = ?"
 }
+
+func (*engine) Holds() string {
+	return "instr(holds, ?) > 0 AND EXISTS (SELECT 1 FROM json_each(holds) WHERE value ->> 0 = ?)"
+}
+
+func (e *engine) Now() (expression string, args []any) { return "?", []any{e.now().UnixMicro()} }
 
 func (*engine) BeginMigration() string { return "BEGIN IMMEDIATE" }
 
@@ -131,9 +151,9 @@ func catalogVersion(ctx context.Context, q bunstore.Querier) (version int64, err
 	return version, rows.Err()
 }
 
-func (e *engine) Add(ctx context.Context, q bunstore.Querier, counters []budget.Counter, sums []budget.UsageAdd) ([]budget.Counter, error) {
+func (e *engine) Apply(ctx context.Context, q bunstore.Querier, w budget.Writes) ([]budget.Counter, error) {
 	var after []budget.Counter
-	err := e.addCounters.each(counters, func(statement string, args []any) error {
+	err := e.addCounters.each(w.Counters, func(statement string, args []any) error {
 		rows, err := q.QueryContext(ctx, statement, args...)
 		if err != nil {
 			return err
@@ -145,9 +165,18 @@ func (e *engine) Add(ctx context.Context, q bunstore.Querier, counters []budget.
 	if err != nil {
 		return nil, err
 	}
-	err = e.addUsage.each(sums, func(statement string, args []any) error {
+	execute := func(statement string, args []any) error {
 		_, err := q.ExecContext(ctx, statement, args...)
 		return err
-	})
-	return after, err
+	}
+	if err := e.addUsage.each(w.Usage, execute); err != nil {
+		return nil, err
+	}
+	if err := e.reserve(ctx, q, w.AddReservations); err != nil {
+		return nil, err
+	}
+	if err := e.putReservations.each(w.PutReservations, execute); err != nil {
+		return nil, err
+	}
+	return after, unreserve(ctx, q, w.DeleteReservations)
 }

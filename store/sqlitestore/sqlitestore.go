@@ -13,6 +13,7 @@
 package sqlitestore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -31,6 +32,9 @@ type Options struct {
 	// Reads is the pool that [Store.View] reads through. Its connections may be read-only ones. Defaults to the pool that
 	// is written through.
 	Reads *sql.DB
+	// Now returns the time of the clock by which reservations expire, which is best that of all processes that use the
+	// file. Defaults to time.Now.
+	Now func() time.Time
 }
 
 // A Store is a [budget.Store] in SQLite.
@@ -44,15 +48,18 @@ var _ budget.Store = (*Store)(nil)
 func New(db *sql.DB, o *Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
-	engine := newEngine()
+	if o == nil {
+		o = &Options{}
+	}
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
+	engine := newEngine(now)
 	if err := tables(engine).Check(ctx, db, checkSettings); err != nil {
 		return nil, fmt.Errorf("sqlitestore: %w", err)
 	}
-	reads := db
-	if o != nil && o.Reads != nil {
-		reads = o.Reads
-	}
-	return &Store{bunstore.New(engine, db, reads)}, nil
+	return &Store{bunstore.New(engine, db, cmp.Or(o.Reads, db))}, nil
 }
 
 // Update implements [budget.Store].
@@ -99,7 +106,7 @@ func Migrate(ctx context.Context, db *sql.DB, o *MigrateOptions) error {
 	if o != nil {
 		zone = o.ReportingZone
 	}
-	if err := tables(newEngine()).Migrate(ctx, db, zone); err != nil {
+	if err := tables(newEngine(time.Now)).Migrate(ctx, db, zone); err != nil {
 		return fmt.Errorf("sqlitestore: %w", err)
 	}
 	return nil

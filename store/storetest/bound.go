@@ -91,13 +91,15 @@ func boundPanic(t *boundTest) {
 
 func boundRefusal(t *boundTest) {
 	key := counterKey("full", "", 0)
-	taken := []budget.StoredAdjustment{adjustment("b", "taken")}
+	taken, reserved := []budget.StoredAdjustment{adjustment("b", "taken")}, []budget.StoredReservation{reservation("acme", "taken")}
 	t.inside().write(budget.Writes{
-		Counters:    []budget.Counter{counter(key, budget.Tally{Recorded: math.MaxInt64})},
-		Adjustments: taken,
+		Counters:        []budget.Counter{counter(key, budget.Tally{Recorded: math.MaxInt64})},
+		Adjustments:     taken,
+		AddReservations: reserved,
 	})
 	t.refused(budget.ErrOverflow, budget.Writes{Counters: []budget.Counter{counter(key, budget.Tally{Recorded: 1})}})
 	t.refused(budget.ErrConflict, budget.Writes{Adjustments: taken})
+	t.refused(budget.ErrConflict, budget.Writes{AddReservations: append(reserved, reservation("acme", "free"))})
 	t.goesOn()
 }
 

@@ -41,13 +41,14 @@ func concurrent() []section[*test] {
 			{"an event that another was just inserting is inserted if that rolls back", insertBesideRollback},
 			{"each of the same events in any order is inserted once", insertInAnyOrder},
 		}},
+		reservationRace(),
 		{"Fence", []rule[*test]{
 			{"an exclusive one waits until those that share have ended", exclusiveWaits},
 			{"an exclusive one keeps later ones waiting until it ends itself", exclusiveKeepsWaiting},
 			{"those that waited see what it changed", changedBehindFence},
 			{"an exclusive one is alone", exclusiveAlone},
 			{"an exclusive one is not starved by those that share", exclusiveNotStarved},
-			{"the version that InsertEvents returns is that of the definitions", versionBehindFence},
+			{"the versions that the steps return are those of the definitions", versionBehindFence},
 		}},
 	}
 }
@@ -503,10 +504,14 @@ func changedBehindFence(t *test) {
 	exclusive := t.hold(func(tx budget.Tx) error {
 		return apply(t.Context(), tx, budget.Exclusive, budget.Writes{Catalog: &c, PutBudgets: []budget.Definition{definition("a")}})
 	})
+	var taken budget.Taken
 	var inserted budget.Inserted
 	var found map[budget.ScopeKey][]budget.Definition
 	later := t.start(func(tx budget.Tx) (err error) {
-		if inserted, err = insert(t.Context(), tx, event("acme", "1")); err != nil {
+		if taken, err = take(t.Context(), tx, 10); err != nil {
+			return err
+		}
+		if inserted, err = tx.InsertEvents(t.Context(), []budget.StoredEvent{event("acme", "1")}); err != nil {
 			return err
 		}
 		found, err = tx.Definitions(t.Context(), []budget.ScopeKey{{}})
@@ -515,7 +520,8 @@ func changedBehindFence(t *test) {
 	waits(t, "an exclusive fence keeps those that share waiting", later)
 	exclusive.commit()
 	ends(t, "it keeps them waiting only until it ends", later)
-	equal(t, "the version is that of the catalog as the fence protects it", c.Version, inserted.Version)
+	equal(t, "the version is that of the catalog as the fence protects it: TakeReservations", c.Version, taken.Version)
+	equal(t, "the version is that of the catalog as the fence protects it: InsertEvents", c.Version, inserted.Version)
 	equal(t, "and so are the definitions", map[budget.ScopeKey][]budget.Definition{{}: {definition("a")}}, found)
 }
 
@@ -619,7 +625,7 @@ func versionBehindFence(t *test) {
 			return t.store.Update(ctx, func(tx budget.Tx) error { return nextVersion(ctx, tx) })
 		}
 		return t.store.Update(ctx, func(tx budget.Tx) error {
-			inserted, err := insert(ctx, tx, event("acme", fmt.Sprint(worker, turn)))
+			version, err := versionOf(ctx, tx, worker, turn)
 			if err != nil {
 				return err
 			}
@@ -627,12 +633,22 @@ func versionBehindFence(t *test) {
 			if err != nil {
 				return err
 			}
-			if changes := inserted.Version - start.Version; changes != int64(len(found[budget.ScopeKey{}])) {
+			if changes := version - start.Version; changes != int64(len(found[budget.ScopeKey{}])) {
 				return fmt.Errorf("not so: the version is that of the definitions: %d changes, %d definitions", changes, len(found[budget.ScopeKey{}]))
 			}
 			return nil
 		})
 	})
+}
+
+// versionOf returns the version by a step that is the first behind the fence.
+func versionOf(ctx context.Context, tx budget.Tx, worker, turn int) (int64, error) {
+	if worker%2 == 0 {
+		taken, err := take(ctx, tx, 1)
+		return taken.Version, err
+	}
+	inserted, err := insert(ctx, tx, event("acme", fmt.Sprint(worker, turn)))
+	return inserted.Version, err
 }
 
 // nextVersion makes a definition and counts it in the catalog's version.

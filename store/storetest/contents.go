@@ -10,14 +10,15 @@ import (
 
 // contents is all that can be read from a store.
 type contents struct {
-	Catalog     budget.Catalog
-	Definitions []budget.Definition
-	Counters    []budget.Counter
-	Usage       map[usage.Grain][]budget.UsageRow
-	Events      []budget.StoredEvent
-	Adjustments []budget.StoredAdjustment
-	Alerts      []alert.Alert
-	Audit       []budget.AuditEntry
+	Catalog      budget.Catalog
+	Definitions  []budget.Definition
+	Counters     []budget.Counter
+	Usage        map[usage.Grain][]budget.UsageRow
+	Events       []budget.StoredEvent
+	Reservations []budget.StoredReservation
+	Adjustments  []budget.StoredAdjustment
+	Alerts       []alert.Alert
+	Audit        []budget.AuditEntry
 }
 
 func contentsIn(ctx context.Context, tx budget.ReadTx) (contents, error) {
@@ -27,6 +28,7 @@ func contentsIn(ctx context.Context, tx budget.ReadTx) (contents, error) {
 		func() (err error) { c.Definitions, err = tx.Budgets(ctx, budget.Query{}); return },
 		func() (err error) { c.Counters, err = tx.Counters(ctx, budget.CounterQuery{}); return },
 		func() (err error) { c.Events, err = tx.Events(ctx, budget.EventQuery{Span: always}); return },
+		func() (err error) { c.Reservations, err = tx.Reservations(ctx, budget.ReservationQuery{}); return },
 		func() (err error) { c.Adjustments, err = tx.Adjustments(ctx, budget.AdjustmentQuery{}); return },
 		func() (err error) { c.Alerts, err = tx.Alerts(ctx, budget.AlertQuery{}); return },
 		func() (err error) { c.Audit, err = tx.Audit(ctx, budget.AuditQuery{}); return },
@@ -66,8 +68,11 @@ func (t *test) contents() (c contents) {
 
 // fill takes every step of a transaction and writes something with each.
 func fill(ctx context.Context, tx budget.Tx) error {
-	e, c := event("acme", "filled"), counterKey("filled", "", 0)
+	e, r, c := event("acme", "filled"), reservation("acme", "filled"), counterKey("filled", "", 0)
 	if err := tx.Fence(ctx, budget.Exclusive); err != nil {
+		return err
+	}
+	if _, err := tx.TakeReservations(ctx, []budget.ReservationKey{r.Key()}, 10); err != nil {
 		return err
 	}
 	if _, err := tx.LockEvents(ctx, []budget.EventKey{e.Key()}); err != nil {
@@ -79,19 +84,20 @@ func fill(ctx context.Context, tx budget.Tx) error {
 	if _, err := tx.LockCounters(ctx, []budget.CounterKey{c, counterKey("filled", "locked", 0)}); err != nil {
 		return err
 	}
-	_, err := tx.Apply(ctx, everything(c))
+	_, err := tx.Apply(ctx, everything(r, c))
 	return err
 }
 
 // everything returns writes of every kind that adds something.
-func everything(c budget.CounterKey) budget.Writes {
+func everything(r budget.StoredReservation, c budget.CounterKey) budget.Writes {
 	return budget.Writes{
-		PutBudgets:  []budget.Definition{definition(c.Budget)},
-		Catalog:     &budget.Catalog{Version: 42, ReportingZone: "Asia/Kathmandu", PruneFloor: at(-60 * 24 * 30)},
-		Counters:    []budget.Counter{{CounterKey: c, Tally: budget.Tally{Recorded: 1}}},
-		Usage:       []budget.UsageAdd{{UsageKey: usageKey("acme", 0), Totals: usage.Totals{Requests: 1}}},
-		Adjustments: []budget.StoredAdjustment{adjustment(c.Budget, "filled")},
-		Alerts:      []alert.Alert{alertOf(c.Budget, "filled")},
-		Audit:       []budget.AuditEntry{entry("filled")},
+		PutBudgets:      []budget.Definition{definition(c.Budget)},
+		Catalog:         &budget.Catalog{Version: 42, ReportingZone: "Asia/Kathmandu", PruneFloor: at(-60 * 24 * 30)},
+		Counters:        []budget.Counter{{CounterKey: c, Tally: budget.Tally{Recorded: 1}}},
+		Usage:           []budget.UsageAdd{{UsageKey: usageKey("acme", 0), Totals: usage.Totals{Requests: 1}}},
+		AddReservations: []budget.StoredReservation{r},
+		Adjustments:     []budget.StoredAdjustment{adjustment(c.Budget, "filled")},
+		Alerts:          []alert.Alert{alertOf(c.Budget, "filled")},
+		Audit:           []budget.AuditEntry{entry("filled")},
 	}
 }

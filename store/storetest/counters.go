@@ -38,13 +38,18 @@ func countersAbsent(t *test) {
 
 func countersAdded(t *test) {
 	a, b := counterKey("a", "", 0), counterKey("b", "", 0)
-	after := t.write(budget.Writes{Counters: []budget.Counter{counter(a, budget.Tally{Recorded: 5, Adjusted: -7, Episode: 1})}})
-	equal(t, "Apply returns the counters that it added to", tallied{a: {Recorded: 5, Adjusted: -7, Episode: 1}}, talliesOf(after))
+	first := budget.Tally{Recorded: 5, Adjusted: -7, Episode: 1, Leased: 7, Expired: 2}
+	after := t.write(budget.Writes{Counters: []budget.Counter{counter(a, first)}})
+	equal(t, "Apply returns the counters that it added to", tallied{a: first}, talliesOf(after))
 	after = t.write(budget.Writes{Counters: []budget.Counter{
 		counter(b, budget.Tally{Denied: 1}),
-		counter(a, budget.Tally{Recorded: 2, Adjusted: -1, Reserved: 3, Pruned: 4, WouldDeny: 6}),
+		counter(a, budget.Tally{
+			Recorded: 2, Adjusted: -1, Reserved: 3, Pruned: 4, WouldDeny: 6, Leased: -5, Wanted: 1, Expired: 8, ExpiredHeld: 9,
+		}),
 	}})
-	want := tallied{a: {Recorded: 7, Adjusted: -8, Reserved: 3, Pruned: 4, WouldDeny: 6, Episode: 1}, b: {Denied: 1}}
+	want := tallied{b: {Denied: 1}, a: {
+		Recorded: 7, Adjusted: -8, Reserved: 3, Pruned: 4, WouldDeny: 6, Episode: 1, Leased: 2, Wanted: 1, Expired: 10, ExpiredHeld: 9,
+	}}
 	equal(t, "Apply returns the counters that it added to as they are after it", want, talliesOf(after))
 	equal(t, "Counters returns them as Apply did", []budget.Counter{after[a], after[b]}, t.contents().Counters)
 	after = t.write(budget.Writes{Counters: []budget.Counter{counter(b, budget.Tally{Denied: -1})}})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/purser-go/purser/alert"
@@ -45,17 +46,22 @@ func agrees(t *test) {
 
 // A transaction is what goes into each step of an Update.
 type transaction struct {
-	mode         budget.FenceMode
-	lockEvents   []budget.EventKey
-	insertEvents []budget.StoredEvent
-	lockCounters []budget.CounterKey
-	writes       budget.Writes
-	look         bool // fn reads all there is
-	refuse       bool // fn returns an error after all
+	mode             budget.FenceMode
+	takeReservations []budget.ReservationKey
+	overdue          int                        // so many are taken beside those
+	putOrAdd         []budget.StoredReservation // those that were taken are put, others are added
+	deleteTaken      []budget.ReservationKey
+	lockEvents       []budget.EventKey
+	insertEvents     []budget.StoredEvent
+	lockCounters     []budget.CounterKey
+	writes           budget.Writes
+	look             bool // fn reads all there is
+	refuse           bool // fn returns an error after all
 }
 
 // transactionAnswers is what comes out of them.
 type transactionAnswers struct {
+	Taken          budget.Taken
 	LockedEvents   map[budget.EventKey]budget.LockedEvent
 	Inserted       budget.Inserted
 	LockedCounters map[budget.CounterKey]budget.Counter
@@ -85,10 +91,11 @@ func (x transaction) answers(t *test) (a transactionAnswers) {
 func (x transaction) take(ctx context.Context, tx budget.Tx) (a transactionAnswers, err error) {
 	steps := []func() error{
 		func() error { return tx.Fence(ctx, x.mode) },
+		func() (err error) { a.Taken, err = tx.TakeReservations(ctx, x.takeReservations, x.overdue); return err },
 		func() (err error) { a.LockedEvents, err = tx.LockEvents(ctx, x.lockEvents); return err },
 		func() (err error) { a.Inserted, err = tx.InsertEvents(ctx, x.insertEvents); return err },
 		func() (err error) { a.LockedCounters, err = tx.LockCounters(ctx, x.lockCounters); return err },
-		func() (err error) { a.After, err = tx.Apply(ctx, x.writes); return err },
+		func() (err error) { a.After, err = tx.Apply(ctx, x.writesFor(a.Taken)); return err },
 	}
 	if x.look {
 		steps = append(steps, func() (err error) { a.Within, err = contentsIn(ctx, tx); return err })
@@ -98,63 +105,86 @@ func (x transaction) take(ctx context.Context, tx budget.Tx) (a transactionAnswe
 			return a, err
 		}
 	}
+	a.Taken.Now = time.Time{} // no two clocks agree
 	if x.refuse {
 		return a, errRefused
 	}
 	return a, nil
 }
 
+// writesFor returns what to write once these reservations are taken.
+func (x transaction) writesFor(taken budget.Taken) budget.Writes {
+	w := x.writes
+	for _, r := range x.putOrAdd {
+		if _, locked := taken.Reservations[r.Key()]; locked {
+			w.PutReservations = append(w.PutReservations, r)
+		} else {
+			w.AddReservations = append(w.AddReservations, r)
+		}
+	}
+	for _, key := range x.deleteTaken {
+		if _, locked := taken.Reservations[key]; locked {
+			w.DeleteReservations = append(w.DeleteReservations, key)
+		}
+	}
+	return w
+}
+
 // queries is one of each.
 type queries struct {
-	keys        []budget.ScopeKey
-	budgets     budget.Query
-	counters    budget.CounterQuery
-	highest     []budget.CounterKey
-	usage       budget.UsageQuery
-	events      budget.EventQuery
-	adjustments budget.AdjustmentQuery
-	alerts      budget.AlertQuery
-	audit       budget.AuditQuery
+	keys         []budget.ScopeKey
+	budgets      budget.Query
+	counters     budget.CounterQuery
+	highest      []budget.CounterKey
+	usage        budget.UsageQuery
+	events       budget.EventQuery
+	reservations budget.ReservationQuery
+	adjustments  budget.AdjustmentQuery
+	alerts       budget.AlertQuery
+	audit        budget.AuditQuery
 }
 
 type queryAnswers struct {
-	Definitions map[budget.ScopeKey][]budget.Definition
-	Budgets     []budget.Definition
-	Count       int
-	Counters    []budget.Counter
-	Highest     map[budget.CounterKey]budget.HighestCounter
-	Usage       []budget.UsageRow
-	Events      []budget.StoredEvent
-	Adjustments []budget.StoredAdjustment
-	Alerts      []alert.Alert
-	Audit       []budget.AuditEntry
+	Definitions  map[budget.ScopeKey][]budget.Definition
+	Budgets      []budget.Definition
+	Count        int
+	Counters     []budget.Counter
+	Highest      map[budget.CounterKey]budget.HighestCounter
+	Usage        []budget.UsageRow
+	Events       []budget.StoredEvent
+	Reservations []budget.StoredReservation
+	Adjustments  []budget.StoredAdjustment
+	Alerts       []alert.Alert
+	Audit        []budget.AuditEntry
 }
 
 func (q queries) answers(t *test) queryAnswers {
 	return queryAnswers{
-		Definitions: read(t, budget.ReadTx.Definitions, q.keys),
-		Budgets:     read(t, budget.ReadTx.Budgets, q.budgets),
-		Count:       read(t, budget.ReadTx.CountBudgets, q.budgets),
-		Counters:    read(t, budget.ReadTx.Counters, q.counters),
-		Highest:     read(t, budget.ReadTx.Highest, q.highest),
-		Usage:       read(t, budget.ReadTx.Usage, q.usage),
-		Events:      read(t, budget.ReadTx.Events, q.events),
-		Adjustments: read(t, budget.ReadTx.Adjustments, q.adjustments),
-		Alerts:      read(t, budget.ReadTx.Alerts, q.alerts),
-		Audit:       read(t, budget.ReadTx.Audit, q.audit),
+		Definitions:  read(t, budget.ReadTx.Definitions, q.keys),
+		Budgets:      read(t, budget.ReadTx.Budgets, q.budgets),
+		Count:        read(t, budget.ReadTx.CountBudgets, q.budgets),
+		Counters:     read(t, budget.ReadTx.Counters, q.counters),
+		Highest:      read(t, budget.ReadTx.Highest, q.highest),
+		Usage:        read(t, budget.ReadTx.Usage, q.usage),
+		Events:       read(t, budget.ReadTx.Events, q.events),
+		Reservations: read(t, budget.ReadTx.Reservations, q.reservations),
+		Adjustments:  read(t, budget.ReadTx.Adjustments, q.adjustments),
+		Alerts:       read(t, budget.ReadTx.Alerts, q.alerts),
+		Audit:        read(t, budget.ReadTx.Audit, q.audit),
 	}
 }
 
 // A generator makes rows and queries out of few values, so that they meet.
 type generator struct {
 	*rand.Rand
-	made int // so many ids of alerts and audit entries
+	made int // so many ids of alerts and audit entries, and instants of which there is one each
 }
 
 var (
 	someNames    = []string{"", "B", "a", "ä"}
 	someIDs      = []string{"1", "10", "2", "B", "a", "b", "é'"}
 	someScopes   = []budget.Scope{nil, {usage.Tenant: "a"}, {usage.Tenant: "B"}, {usage.User: budget.Each}, {usage.Tenant: "a", usage.User: budget.Each}, {"project": "ä"}}
+	someStates   = []budget.ReservationState{budget.Open, budget.Released, budget.Expired}
 	fourInOrder  = []usage.Dimension{usage.Tenant, usage.User, usage.APIKey, usage.Resource}
 	grainsOfSums = []usage.Grain{usage.QuarterHours, usage.Days, usage.Months}
 )
@@ -274,8 +304,46 @@ func (g *generator) transaction() transaction {
 		x.mode = budget.Exclusive
 		g.change(&x.writes)
 	}
+	g.reserve(&x)
 	g.add(&x.writes)
 	return x
+}
+
+// reserve makes a transaction take reservations and write some, mostly those that it took.
+func (g *generator) reserve(x *transaction) {
+	x.takeReservations, x.overdue = g.eventKeys(), g.IntN(4)
+	keys := x.takeReservations
+	if g.chance(20) {
+		keys = g.eventKeys()
+	}
+	for _, key := range keys {
+		switch g.IntN(4) {
+		case 0:
+			x.deleteTaken = append(x.deleteTaken, key)
+		case 1, 2:
+			x.putOrAdd = append(x.putOrAdd, g.reservation(key))
+		}
+	}
+}
+
+func (g *generator) reservation(key budget.ReservationKey) budget.StoredReservation {
+	r := budget.StoredReservation{
+		ID: key.ID, Subject: g.subject(), Time: g.time(), Estimate: g.totals(), Hash: usage.Hash{1, byte(g.IntN(256))},
+		State: one(g, someStates), Lease: g.chance(30), Expires: g.expiry(),
+	}
+	r.Tenant = key.Tenant
+	for _, counter := range g.counterKeys() {
+		r.Holds = append(r.Holds, budget.Hold{CounterKey: counter, Units: g.Int64N(9)})
+	}
+	slices.SortFunc(r.Holds, func(a, b budget.Hold) int { return a.Compare(b.CounterKey) })
+	return r
+}
+
+// expiry returns an instant of its own, as a store may choose among those that are overdue since the same one, long ago
+// or far ahead.
+func (g *generator) expiry() time.Time {
+	g.made++
+	return one(g, []time.Time{longAgo, longAgo, farAhead}).Add(-time.Duration(g.IntN(100))*time.Hour - time.Duration(g.made)*time.Microsecond)
 }
 
 func (g *generator) event(key budget.EventKey) budget.StoredEvent {
@@ -314,7 +382,9 @@ func (g *generator) change(w *budget.Writes) {
 // add makes writes that only add.
 func (g *generator) add(w *budget.Writes) {
 	for _, key := range g.counterKeys() {
-		w.Counters = append(w.Counters, counter(key, budget.Tally{Recorded: g.Int64N(5) - 1, Adjusted: g.Int64N(3) - 1, Reserved: g.Int64N(9)}))
+		w.Counters = append(w.Counters, counter(key, budget.Tally{
+			Recorded: g.Int64N(5) - 1, Adjusted: g.Int64N(3) - 1, Reserved: g.Int64N(9), Expired: g.Int64N(3), ExpiredHeld: g.Int64N(9),
+		}))
 	}
 	for _, name := range some(g, 4, someNames) {
 		s, grain := g.subject(), one(g, grainsOfSums)
@@ -366,6 +436,18 @@ func (g *generator) queries() queries {
 			Except: g.chance(50),
 			After: perhaps(g, func() *budget.EventCursor {
 				return &budget.EventCursor{Time: g.time(), EventKey: budget.EventKey{Tenant: names(), ID: one(g, someIDs)}}
+			}),
+			Limit: g.IntN(10),
+		},
+		reservations: budget.ReservationQuery{
+			Keys:    perhaps(g, func() []budget.ReservationKey { return g.eventKeys() }),
+			Tenant:  perhaps(g, func() *string { return pointer(names()) }),
+			Budget:  perhaps(g, func() string { return one(g, someIDs) }),
+			States:  perhaps(g, func() []budget.ReservationState { return some(g, 3, someStates) }),
+			Overdue: g.chance(20),
+			Before:  perhaps(g, g.expiry),
+			After: perhaps(g, func() *budget.ReservationKey {
+				return &budget.ReservationKey{Tenant: names(), ID: one(g, someIDs)}
 			}),
 			Limit: g.IntN(10),
 		},

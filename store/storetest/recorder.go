@@ -23,7 +23,7 @@ func recordings() ([]budget.StoredEvent, budget.Writes) {
 	events := []budget.StoredEvent{event("b", "2"), event("a", "1"), event("a", "2")}
 	return events, budget.Writes{
 		Counters: []budget.Counter{
-			counter(counterKey("budget", "x", 0), budget.Tally{Recorded: 7}),
+			counter(counterKey("budget", "x", 0), budget.Tally{Recorded: 7, Leased: 1, Wanted: 2, Expired: 3, ExpiredHeld: 4}),
 			counter(counterKey("budget", "", 0), budget.Tally{Recorded: 3}),
 		},
 		Usage: []budget.UsageAdd{

@@ -25,6 +25,12 @@ var always = period.Bounds{Start: usage.MinTime, End: usage.EndTime}
 // at returns the instant so many minutes after noon.
 func at(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
 
+// longAgo and farAhead are instants that any store's clock has passed, and that none has reached.
+var (
+	longAgo  = time.Date(1999, time.December, 31, 23, 59, 59, 999999000, time.UTC)
+	farAhead = time.Date(2199, time.December, 31, 23, 59, 59, 999999000, time.UTC)
+)
+
 // exact returns an instant so many minutes after noon that needs all six places of its second.
 func exact(minutes int) time.Time { return at(minutes).Add(123456 * time.Microsecond) }
 
@@ -145,6 +151,56 @@ func fullEvent(tenant, id string) budget.StoredEvent {
 	return e
 }
 
+// reservation returns a plain reservation, which is open and not overdue, changed as said.
+func reservation(tenant, id string, changes ...func(*budget.StoredReservation)) budget.StoredReservation {
+	r := budget.StoredReservation{
+		ID:       id,
+		Subject:  usage.Subject{Tenant: tenant},
+		Time:     noon,
+		Estimate: usage.Totals{InputTokens: 3, TotalTokens: 3, Requests: 1},
+		Hash:     usage.Hash{1, 2, 3},
+		Expires:  farAhead,
+		Holds:    []budget.Hold{{CounterKey: counterKey("b", "", 0), Units: 3}},
+	}
+	for _, change := range changes {
+		change(&r)
+	}
+	return r
+}
+
+func expires(at time.Time) func(*budget.StoredReservation) {
+	return func(r *budget.StoredReservation) { r.Expires = at }
+}
+
+func state(s budget.ReservationState) func(*budget.StoredReservation) {
+	return func(r *budget.StoredReservation) { r.State = s }
+}
+
+// fullReservation returns a reservation in which every field says something.
+func fullReservation(tenant, id string) budget.StoredReservation {
+	r := budget.StoredReservation{
+		ID: id,
+		Subject: usage.Subject{
+			Tenant: tenant, User: "ann", APIKey: "key-1", Resource: "model-a",
+			Labels: map[string]string{"project": "p'1", `"`: `\`},
+		},
+		Time:     exact(1),
+		Estimate: extremeTotals(),
+		State:    budget.Expired,
+		Lease:    true,
+		Expires:  exact(2),
+		Holds: []budget.Hold{
+			{CounterKey: budget.CounterKey{Budget: "B", Start: period.Lifetime.Bounds(noon).Start.UnixMicro()}, Units: math.MaxInt64},
+			{CounterKey: budget.CounterKey{Budget: "a", Value: budget.Value{usage.User: `"ann"`}.Key(), Start: -1}, Units: 1<<53 + 1},
+			{CounterKey: budget.CounterKey{Budget: "a", Value: budget.Value{usage.User: "bob"}.Key(), Start: -1}},
+		},
+	}
+	for i := range r.Hash {
+		r.Hash[i] = byte(255 - i)
+	}
+	return r
+}
+
 func extremeTotals() usage.Totals {
 	return usage.Totals{
 		InputTokens: math.MaxInt64, OutputTokens: math.MinInt64, CacheCreationTokens: math.MaxInt64 - 1, CacheReadTokens: 1<<53 + 1,
@@ -156,6 +212,7 @@ func extremeTally() budget.Tally {
 	return budget.Tally{
 		Recorded: math.MaxInt64, Adjusted: math.MinInt64, Reserved: 1<<53 + 1, Pruned: math.MaxInt64 - 1,
 		Denied: 1<<62 + 3, WouldDeny: math.MaxInt64 - 2, Episode: 1<<31 + 1,
+		Leased: math.MaxInt64 - 3, Wanted: math.MaxInt64 - 4, Expired: 1<<31 + 2, ExpiredHeld: 1<<53 + 3,
 	}
 }
 

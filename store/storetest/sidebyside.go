@@ -17,7 +17,11 @@ func sideBySide() section[*test] {
 			rule[*test]{step.name + " takes its rows in ascending order whatever their order", func(t *test) { takesInOrder(t, step) }},
 		)
 	}
-	s.rules = append(s.rules, rule[*test]{"Apply writes counters before sums of usage", countersFirst})
+	s.rules = append(s.rules,
+		rule[*test]{"Apply of new reservations of one does not wait for that of another", addsBeside},
+		rule[*test]{"what is added does not wait for those that are taken", addsBesideTaken},
+		rule[*test]{"Apply writes counters before sums of usage", countersFirst},
+	)
 	return s
 }
 
@@ -29,6 +33,14 @@ type namedStep struct {
 
 func namedSteps() []namedStep {
 	return []namedStep{
+		{"TakeReservations", func(ctx context.Context, tx budget.Tx, names []string) error {
+			var keys []budget.ReservationKey
+			for _, name := range names {
+				keys = append(keys, budget.ReservationKey{Tenant: "stored", ID: name})
+			}
+			_, err := take(ctx, tx, 0, keys...)
+			return err
+		}},
 		{"LockEvents", func(ctx context.Context, tx budget.Tx, names []string) error {
 			var keys []budget.EventKey
 			for _, name := range names {
@@ -100,10 +112,12 @@ func (t *test) storeNamed() {
 	before, after := namesAround()
 	names := append(append(before, "M"), after...)
 	var events []budget.StoredEvent
+	var reservations []budget.StoredReservation
 	for _, name := range shuffled(names) {
-		events = append(events, event("stored", name))
+		events, reservations = append(events, event("stored", name)), append(reservations, reservation("stored", name))
 	}
 	t.insert(events...)
+	t.reserve(reservations...)
 	t.write(budget.Writes{Counters: zeros(keysNamed("stored", shuffled(names))), Usage: oneEach(shuffled(names))})
 }
 
@@ -132,6 +146,27 @@ func takesInOrder(t *test, step namedStep) {
 	middle.commit()
 	ends(t, "it waits only until the other transaction ends", all)
 	ends(t, "it waits only until the other transaction ends", first)
+}
+
+func addsBeside(t *test) {
+	t.storeNamed()
+	one := t.holdAdding(reservation("new", "B"))
+	ends(t, "transactions that share the fence run side by side", t.startAdding(reservation("new", "A"), reservation("new", "C")))
+	one.commit()
+}
+
+// addsBesideTaken adds a reservation while another transaction has taken a key without one, all that is overdue and one
+// more.
+func addsBesideTaken(t *test) {
+	over, named := reservation("acme", "over", expires(longAgo)), reservation("acme", "named")
+	t.reserve(over, named)
+	taking := t.hold(func(tx budget.Tx) error {
+		_, err := take(t.Context(), tx, 10, named.Key(), budget.ReservationKey{Tenant: "acme", ID: "new"})
+		return err
+	})
+	adding := t.startAdding(reservation("acme", "new"), reservation("acme", "p", expires(longAgo)))
+	ends(t, "a reservation that is locked keeps no other one waiting", adding)
+	taking.commit()
 }
 
 // countersFirst lets a transaction wait for a counter, and looks whether it has taken a sum by then.

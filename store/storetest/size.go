@@ -15,6 +15,7 @@ func sizes() section[*test] {
 		{"a step takes many counters and sums of usage", manyCounters},
 		{"a step takes many definitions", manyDefinitions},
 		{"a step takes many events and records", manyRecords},
+		{"a step takes many reservations", manyReservations},
 		{"keys may be long", longKeys},
 	}}
 }
@@ -90,6 +91,26 @@ func manyRecords(t *test) {
 	equal(t, "all but one are deleted", events[:1], t.events())
 }
 
+func manyReservations(t *test) {
+	var open, expired []budget.StoredReservation
+	for i := range many {
+		r := reservation("acme", fmt.Sprintf("%04d", i), expires(longAgo))
+		open, expired = append(open, r), append(expired, r)
+		expired[i].State = budget.Expired
+	}
+	keys := keysIn(open)
+	t.reserve(shuffled(open)...)
+	equal(t, "all are stored", open, t.reservations())
+	equal(t, "all are found by their keys", open, read(t, budget.ReadTx.Reservations, budget.ReservationQuery{Keys: shuffled(keys)}))
+	equal(t, "all are taken", byKey(open...), t.take(0, shuffled(keys)...).Reservations)
+	equal(t, "all are taken as they are overdue", byKey(open...), t.take(2*many).Reservations)
+	equal(t, "half are taken by their keys and the others beside them", byKey(open...), t.take(many/2, keys[:many/2]...).Reservations)
+	t.settle(budget.Writes{PutReservations: shuffled(expired)})
+	equal(t, "all are put", expired, t.reservations())
+	t.settle(budget.Writes{DeleteReservations: shuffled(keys[1:])})
+	equal(t, "all but one are deleted", expired[:1], t.reservations())
+}
+
 // longKeys uses scopes and values of eight dimensions whose names and values are as long as they may be, and such that
 // a database can't make them shorter for its index.
 func longKeys(t *test) {
@@ -103,12 +124,19 @@ func longKeys(t *test) {
 	want := contents{
 		Definitions: []budget.Definition{scoped(id, fixed), scoped("each", each)},
 		Counters:    []budget.Counter{counter(counterKey(id, value.Key(), 0), budget.Tally{Recorded: 1})},
+		Reservations: []budget.StoredReservation{reservation(noise(128), noise(128), func(r *budget.StoredReservation) {
+			r.Holds = []budget.Hold{{CounterKey: counterKey(id, value.Key(), 0), Units: 1}}
+		})},
 		Adjustments: []budget.StoredAdjustment{adjustment(id, noise(128), func(a *budget.StoredAdjustment) { a.Value = value.Key() })},
 		Alerts:      []alert.Alert{alertOf(id, noise(128), func(a *alert.Alert) { a.Value = value.Key() })},
 	}
-	t.define(budget.Writes{PutBudgets: want.Definitions, Counters: want.Counters, Adjustments: want.Adjustments, Alerts: want.Alerts})
+	t.define(budget.Writes{
+		PutBudgets: want.Definitions, Counters: want.Counters, AddReservations: want.Reservations,
+		Adjustments: want.Adjustments, Alerts: want.Alerts,
+	})
 	got := t.contents()
 	equal(t, "counters have long keys", want.Counters, got.Counters)
+	equal(t, "reservations have long keys", want.Reservations, got.Reservations)
 	equal(t, "adjustments have long keys", want.Adjustments, got.Adjustments)
 	equal(t, "alerts have long keys", want.Alerts, got.Alerts)
 	equal(t, "definitions have long keys", map[budget.ScopeKey][]budget.Definition{fixed.Key(): want.Definitions[:1], each.Key(): want.Definitions[1:]},

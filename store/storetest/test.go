@@ -67,6 +67,29 @@ func (t *test) insert(events ...budget.StoredEvent) (inserted budget.Inserted) {
 	return inserted
 }
 
+// reserve adds reservations.
+func (t *test) reserve(reservations ...budget.StoredReservation) {
+	t.Helper()
+	t.write(budget.Writes{AddReservations: reservations})
+}
+
+// take takes reservations in a transaction of its own.
+func (t *test) take(overdue int, keys ...budget.ReservationKey) (taken budget.Taken) {
+	t.Helper()
+	t.update(func(tx budget.Tx) error {
+		var err error
+		taken, err = take(t.Context(), tx, overdue, keys...)
+		return err
+	})
+	return taken
+}
+
+// settle puts and deletes reservations in a transaction of its own.
+func (t *test) settle(w budget.Writes) {
+	t.Helper()
+	t.update(func(tx budget.Tx) error { return settle(t.Context(), tx, w) })
+}
+
 // view runs fn in a View that must succeed.
 func (t *test) view(fn func(tx budget.ReadTx) error) {
 	t.Helper()
@@ -123,6 +146,22 @@ func lockEvents(ctx context.Context, tx budget.Tx, keys ...budget.EventKey) (map
 		return nil, err
 	}
 	return tx.LockEvents(ctx, keys)
+}
+
+func take(ctx context.Context, tx budget.Tx, overdue int, keys ...budget.ReservationKey) (budget.Taken, error) {
+	if err := tx.Fence(ctx, budget.Shared); err != nil {
+		return budget.Taken{}, err
+	}
+	return tx.TakeReservations(ctx, keys, overdue)
+}
+
+// settle puts and deletes reservations, having taken them.
+func settle(ctx context.Context, tx budget.Tx, w budget.Writes) error {
+	if _, err := take(ctx, tx, 0, append(keysIn(w.PutReservations), w.DeleteReservations...)...); err != nil {
+		return err
+	}
+	_, err := tx.Apply(ctx, w)
+	return err
 }
 
 // shuffle brings rows into another order, the same in each run.

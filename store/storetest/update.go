@@ -24,7 +24,7 @@ func updates() section[*test] {
 
 func commit(t *test) {
 	t.update(func(tx budget.Tx) error { return fill(t.Context(), tx) })
-	w := everything(counterKey("filled", "", 0))
+	w := everything(reservation("acme", "filled"), counterKey("filled", "", 0))
 	want := contents{
 		Catalog:     *w.Catalog,
 		Definitions: w.PutBudgets,
@@ -34,10 +34,11 @@ func commit(t *test) {
 			usage.Days:         nil,
 			usage.Months:       nil,
 		},
-		Events:      []budget.StoredEvent{event("acme", "filled")},
-		Adjustments: w.Adjustments,
-		Alerts:      w.Alerts,
-		Audit:       w.Audit,
+		Events:       []budget.StoredEvent{event("acme", "filled")},
+		Reservations: w.AddReservations,
+		Adjustments:  w.Adjustments,
+		Alerts:       w.Alerts,
+		Audit:        w.Audit,
 	}
 	equal(t, "Update commits if fn returns nil", want, t.contents())
 }
@@ -112,13 +113,17 @@ func overflowCounters(t *test) {
 // tallyFields returns, for each field of a tally, one in which only that is not 0.
 func tallyFields(n int64) map[string]budget.Tally {
 	return map[string]budget.Tally{
-		"recorded":   {Recorded: n},
-		"adjusted":   {Adjusted: n},
-		"reserved":   {Reserved: n},
-		"pruned":     {Pruned: n},
-		"denied":     {Denied: n},
-		"would deny": {WouldDeny: n},
-		"episode":    {Episode: n},
+		"recorded":     {Recorded: n},
+		"adjusted":     {Adjusted: n},
+		"reserved":     {Reserved: n},
+		"pruned":       {Pruned: n},
+		"denied":       {Denied: n},
+		"would deny":   {WouldDeny: n},
+		"episode":      {Episode: n},
+		"leased":       {Leased: n},
+		"wanted":       {Wanted: n},
+		"expired":      {Expired: n},
+		"expired held": {ExpiredHeld: n},
 	}
 }
 

@@ -35,7 +35,7 @@ func concat(lists ...[]string) []string {
 var (
 	insertEvent = inserting("purser_events", eventColumns) + " ON CONFLICT (tenant, id) DO NOTHING"
 	addCounter  = inserting("purser_counters", []string{"budget", "scope_value", "period_start", "recorded"},
-		"adjusted", "reserved", "pruned", "denied", "would_deny", "episode") +
+		"adjusted", "reserved", "pruned", "denied", "would_deny", "episode", "leased", "wanted", "expired", "expired_held") +
 		" ON CONFLICT (budget, period_start, scope_value) DO UPDATE SET recorded = purser_counters.recorded + excluded.recorded RETURNING recorded"
 	addSum = inserting("purser_usage", sumColumns) +
 		" ON CONFLICT (grain, bucket, tenant, user_id, api_key, resource) DO UPDATE SET " + adding("purser_usage", amountColumns)

@@ -16,6 +16,7 @@ const (
 	Text    Type = "text"
 	Integer Type = "bigint"
 	Bytes   Type = "bytea"
+	Boolean Type = "boolean"
 )
 
 // A Column is a column of a table into which rows of type R are written by the hundred. One of the functions is there,
@@ -26,6 +27,7 @@ type Column[R any] struct {
 	Text    func(*R) string
 	Integer func(*R) int64
 	Bytes   func(*R) []byte
+	Boolean func(*R) bool
 }
 
 func text[R any](name string, value func(*R) string) Column[R] {
@@ -43,6 +45,8 @@ func (c *Column[R]) Value(row *R) any {
 		return c.Text(row)
 	case Integer:
 		return c.Integer(row)
+	case Boolean:
+		return c.Boolean(row)
 	default:
 		return c.Bytes(row)
 	}
@@ -50,6 +54,9 @@ func (c *Column[R]) Value(row *R) any {
 
 // Names returns the columns' names as a list.
 func Names[R any](columns []Column[R]) string { return list(columns, "%s") }
+
+// Given returns assignments that put a row that could not be inserted in the place of the one that stands.
+func Given[R any](columns []Column[R]) string { return list(columns, "%[1]s = excluded.%[1]s") }
 
 // Sums returns assignments that add a row that could not be inserted to the row t that stands.
 func Sums[R any](columns []Column[R]) string {
@@ -93,6 +100,10 @@ var CounterColumns = []Column[budget.Counter]{
 	integer("denied", func(c *budget.Counter) int64 { return c.Denied }),
 	integer("would_deny", func(c *budget.Counter) int64 { return c.WouldDeny }),
 	integer("episode", func(c *budget.Counter) int64 { return c.Episode }),
+	integer("leased", func(c *budget.Counter) int64 { return c.Leased }),
+	integer("wanted", func(c *budget.Counter) int64 { return c.Wanted }),
+	integer("expired", func(c *budget.Counter) int64 { return c.Expired }),
+	integer("expired_held", func(c *budget.Counter) int64 { return c.ExpiredHeld }),
 }
 
 // UsageColumns are the columns of purser_usage. The first six are its key, in the order in which it is compared.
@@ -105,10 +116,33 @@ var UsageColumns = append([]Column[budget.UsageAdd]{
 	text("resource", func(u *budget.UsageAdd) string { return u.Resource }),
 }, totalsColumns(func(u *budget.UsageAdd) *usage.Totals { return &u.Totals })...)
 
+// ReservationColumns are the columns of purser_reservations. The first two are its key.
+var ReservationColumns = append([]Column[budget.StoredReservation]{
+	text("tenant", func(r *budget.StoredReservation) string { return r.Tenant }),
+	text("id", func(r *budget.StoredReservation) string { return r.ID }),
+	integer("time", func(r *budget.StoredReservation) int64 { return micros(r.Time) }),
+	text("user_id", func(r *budget.StoredReservation) string { return r.User }),
+	text("api_key", func(r *budget.StoredReservation) string { return r.APIKey }),
+	text("resource", func(r *budget.StoredReservation) string { return r.Resource }),
+	text("labels", func(r *budget.StoredReservation) string { return labelsText(r.Labels) }),
+	{Name: "hash", Type: Bytes, Bytes: func(r *budget.StoredReservation) []byte { return r.Hash[:] }},
+	integer("state", func(r *budget.StoredReservation) int64 { return int64(r.State) }),
+	{Name: "lease", Type: Boolean, Boolean: func(r *budget.StoredReservation) bool { return r.Lease }},
+	integer("expires_at", func(r *budget.StoredReservation) int64 { return micros(r.Expires) }),
+	text("holds", func(r *budget.StoredReservation) string { return holdsText(r.Holds) }),
+}, totalsColumns(func(r *budget.StoredReservation) *usage.Totals { return &r.Estimate })...)
+
+// KeyColumns are the columns of keys of events and reservations.
+var KeyColumns = []Column[budget.EventKey]{
+	text("tenant", func(k *budget.EventKey) string { return k.Tenant }),
+	text("id", func(k *budget.EventKey) string { return k.ID }),
+}
+
 // The lengths of the keys.
 const (
-	CounterKeyColumns = 3
-	UsageKeyColumns   = 6
+	CounterKeyColumns     = 3
+	UsageKeyColumns       = 6
+	ReservationKeyColumns = 2
 )
 
 func totalsColumns[R any](of func(*R) *usage.Totals) []Column[R] {

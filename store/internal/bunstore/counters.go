@@ -23,6 +23,11 @@ type counterRow struct {
 	Denied    int64  `bun:"denied"`
 	WouldDeny int64  `bun:"would_deny"`
 	Episode   int64  `bun:"episode"`
+
+	Leased      int64 `bun:"leased"`
+	Wanted      int64 `bun:"wanted"`
+	Expired     int64 `bun:"expired"`
+	ExpiredHeld int64 `bun:"expired_held"`
 }
 
 // ScanCounters reads rows of [CounterColumns] and closes them.
@@ -39,10 +44,13 @@ func ScanCounters(rows *sql.Rows) ([]budget.Counter, error) {
 	return counters, rows.Err()
 }
 
-// ScanCounter reads a row of [CounterColumns].
-func ScanCounter(scan func(dest ...any) error) (c budget.Counter, err error) {
-	err = scan(&c.Budget, &c.Value, &c.Start,
-		&c.Recorded, &c.Adjusted, &c.Reserved, &c.Pruned, &c.Denied, &c.WouldDeny, &c.Episode)
+// ScanCounter reads a row of [CounterColumns], and what stands behind them.
+func ScanCounter(scan func(dest ...any) error, behind ...any) (c budget.Counter, err error) {
+	err = scan(append([]any{
+		&c.Budget, &c.Value, &c.Start,
+		&c.Recorded, &c.Adjusted, &c.Reserved, &c.Pruned, &c.Denied, &c.WouldDeny, &c.Episode,
+		&c.Leased, &c.Wanted, &c.Expired, &c.ExpiredHeld,
+	}, behind...)...)
 	return c, err
 }
 
@@ -52,6 +60,7 @@ func (r *counterRow) counter() budget.Counter {
 		Tally: budget.Tally{
 			Recorded: r.Recorded, Adjusted: r.Adjusted, Reserved: r.Reserved, Pruned: r.Pruned,
 			Denied: r.Denied, WouldDeny: r.WouldDeny, Episode: r.Episode,
+			Leased: r.Leased, Wanted: r.Wanted, Expired: r.Expired, ExpiredHeld: r.ExpiredHeld,
 		},
 	}
 }
@@ -130,7 +139,7 @@ func (t *tx) LockCounters(ctx context.Context, keys []budget.CounterKey) (map[bu
 	for i, key := range keys {
 		counters[i].CounterKey = key
 	}
-	locked, err := t.store.engine.Add(ctx, t, counters, nil)
+	locked, err := t.store.engine.Apply(ctx, t, budget.Writes{Counters: counters})
 	return byKey(locked), t.step(ctx, err)
 }
 

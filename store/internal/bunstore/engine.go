@@ -43,13 +43,24 @@ type Engine interface {
 	// HasLabel returns a condition with two arguments, a name and a value, on the column labels.
 	HasLabel() string
 
+	// Holds returns a condition with two arguments on the column holds: a text that must be in it, by which most rows are
+	// left out cheaply, and a budget of which there is a hold.
+	Holds() string
+
+	// Now returns an expression for the time by the store's clock, in microseconds, and its arguments.
+	Now() (expression string, args []any)
+
 	// InsertEvents stores the events whose keys are not taken and returns the keys of the others, and the catalog's
 	// version.
 	InsertEvents(ctx context.Context, q Querier, events []budget.StoredEvent) (taken []budget.EventKey, version int64, err error)
 
-	// Add adds to counters and to sums of usage, creating those that do not exist, in ascending order of key. It returns
-	// the counters as they are then.
-	Add(ctx context.Context, q Querier, counters []budget.Counter, sums []budget.UsageAdd) ([]budget.Counter, error)
+	// TakeReservations does what [budget.Tx] says of it.
+	TakeReservations(ctx context.Context, q Querier, keys []budget.ReservationKey, overdue int) (budget.Taken, error)
+
+	// Apply writes the counters, the usage and the reservations of w, each in ascending order of key, and nothing else of
+	// it. It returns the counters as they are then. If not all of the reservations that are to be added could be, it
+	// returns [KeysTaken].
+	Apply(ctx context.Context, q Querier, w budget.Writes) ([]budget.Counter, error)
 
 	// BeginMigration returns the statements that begin a transaction in which the schema is changed, one at a time.
 	BeginMigration() string

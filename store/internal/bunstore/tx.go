@@ -36,7 +36,7 @@ func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]
 		func() error { return t.dropUsage(ctx, w.DropUsage) },
 		func() error { return t.deleteEvents(ctx, w.DeleteEvents) },
 		func() (err error) {
-			after, err = t.store.engine.Add(ctx, t, w.Counters, w.Usage)
+			after, err = t.store.engine.Apply(ctx, t, w)
 			return err
 		},
 		func() error { return t.putAdjustments(ctx, w.Adjustments) },

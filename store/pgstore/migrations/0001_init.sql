@@ -74,10 +74,14 @@ CREATE TABLE purser_counters (
     denied       bigint           NOT NULL,
     would_deny   bigint           NOT NULL,
     episode      bigint           NOT NULL,
+    leased       bigint           NOT NULL,
+    wanted       bigint           NOT NULL,
+    expired      bigint           NOT NULL,
+    expired_held bigint           NOT NULL,
     PRIMARY KEY (budget, period_start, scope_value)
 ) WITH (fillfactor = 50);
 
--- In the two big tables the columns of fixed length come first, which saves what would be left free between them.
+-- In the tables with many rows the columns of fixed length come first, which saves what would be left free between them.
 CREATE TABLE purser_events (
     time                  bigint           NOT NULL,
     input_tokens          bigint           NOT NULL,
@@ -127,6 +131,35 @@ CREATE TABLE purser_usage (
 CREATE INDEX purser_usage_tenant ON purser_usage (tenant, bucket) WHERE grain = 2;
 CREATE INDEX purser_usage_user ON purser_usage (user_id, bucket) WHERE grain = 2;
 CREATE INDEX purser_usage_api_key ON purser_usage (api_key, bucket) WHERE grain = 2;
+
+-- What was admitted and not settled yet: state 0 is open, 1 was given back, 2 expired. One that was settled is gone, the
+-- event with its key remembers it. holds are what it holds of counters, an array of [budget, scope value, period start,
+-- units]: SELECT hold ->> 0, sum((hold ->> 3)::bigint) FROM purser_reservations, json_array_elements(holds::json) AS hold
+-- WHERE state = 0 GROUP BY 1 sums them up. What an expired one holds was given back.
+CREATE TABLE purser_reservations (
+    time                  bigint           NOT NULL,
+    expires_at            bigint           NOT NULL,
+    input_tokens          bigint           NOT NULL,
+    output_tokens         bigint           NOT NULL,
+    cache_creation_tokens bigint           NOT NULL,
+    cache_read_tokens     bigint           NOT NULL,
+    total_tokens          bigint           NOT NULL,
+    requests              bigint           NOT NULL,
+    runs                  bigint           NOT NULL,
+    nanodollars           bigint           NOT NULL,
+    state                 smallint         NOT NULL,
+    lease                 boolean          NOT NULL,
+    tenant                text COLLATE "C" NOT NULL,
+    id                    text COLLATE "C" NOT NULL,
+    user_id               text             NOT NULL,
+    api_key               text             NOT NULL,
+    resource              text             NOT NULL,
+    labels                text             NOT NULL,
+    hash                  bytea            NOT NULL,
+    holds                 text             NOT NULL,
+    PRIMARY KEY (tenant, id)
+) WITH (vacuum_truncate = off);
+CREATE INDEX purser_reservations_expires ON purser_reservations (state, expires_at);
 
 CREATE TABLE purser_adjustments (
     budget      text COLLATE "C" NOT NULL,

@@ -74,6 +74,10 @@ CREATE TABLE purser_counters (
     denied       INTEGER NOT NULL,
     would_deny   INTEGER NOT NULL,
     episode      INTEGER NOT NULL,
+    leased       INTEGER NOT NULL,
+    wanted       INTEGER NOT NULL,
+    expired      INTEGER NOT NULL,
+    expired_held INTEGER NOT NULL,
     PRIMARY KEY (budget, period_start, scope_value)
 ) STRICT, WITHOUT ROWID;
 
@@ -126,6 +130,35 @@ CREATE TABLE purser_usage (
 CREATE INDEX purser_usage_tenant ON purser_usage (tenant, bucket) WHERE grain = 2;
 CREATE INDEX purser_usage_user ON purser_usage (user_id, bucket) WHERE grain = 2;
 CREATE INDEX purser_usage_api_key ON purser_usage (api_key, bucket) WHERE grain = 2;
+
+-- What was admitted and not settled yet: state 0 is open, 1 was given back, 2 expired. One that was settled is gone, the
+-- event with its key remembers it. holds are what it holds of counters, an array of [budget, scope value, period start,
+-- units]: SELECT value ->> 0, sum(value ->> 3) FROM purser_reservations, json_each(holds) WHERE state = 0 GROUP BY 1 sums
+-- them up. What an expired one holds was given back.
+CREATE TABLE purser_reservations (
+    tenant                TEXT    NOT NULL,
+    id                    TEXT    NOT NULL,
+    time                  INTEGER NOT NULL,
+    user_id               TEXT    NOT NULL,
+    api_key               TEXT    NOT NULL,
+    resource              TEXT    NOT NULL,
+    labels                TEXT    NOT NULL,
+    input_tokens          INTEGER NOT NULL,
+    output_tokens         INTEGER NOT NULL,
+    cache_creation_tokens INTEGER NOT NULL,
+    cache_read_tokens     INTEGER NOT NULL,
+    total_tokens          INTEGER NOT NULL,
+    requests              INTEGER NOT NULL,
+    runs                  INTEGER NOT NULL,
+    nanodollars           INTEGER NOT NULL,
+    hash                  BLOB    NOT NULL,
+    state                 INTEGER NOT NULL,
+    lease                 INTEGER NOT NULL,
+    expires_at            INTEGER NOT NULL,
+    holds                 TEXT    NOT NULL,
+    PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purser_reservations_expires ON purser_reservations (state, expires_at);
 
 CREATE TABLE purser_adjustments (
     budget      TEXT    NOT NULL,

@@ -1,0 +1,592 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/purser-go/purser/alert"
+)
+
+// maxOverdue is how many overdue reservations one transaction ends beside its own work.
+const maxOverdue = 1000
+
+var (
+	// errRetaken says that a reservation's key was taken by another transaction since it was looked for, or without its
+	// having been looked for.
+	errRetaken = errors.New("the reservation's id has just been taken")
+
+	// errOverdue says that there are more overdue reservations than one transaction ends, and that a request would be
+	// refused for want of what they hold.
+	errOverdue = errors.New("more reservations are overdue")
+
+	errOtherRequest = fmt.Errorf("%w: a reservation with this id and another request is open", ErrConflict)
+)
+
+// An act is what an entry does with a reservation.
+type act uint8
+
+const (
+	reserve act = iota
+	settle
+	release
+	extend
+)
+
+// A claim is what an entry does with a reservation, and what came of it.
+type claim struct {
+	act      act
+	request  *request      // of reserve; extend asks anew with the one that it finds
+	ttl      time.Duration // of reserve and extend
+	named    bool          // the key may be taken: it is looked for
+	unheld   bool          // of settle: admitted without the store, so that nothing is held
+	key      ReservationKey
+	row      StoredReservation // of reserve and extend: what came of it
+	late     bool              // of settle: the reservation had ended before
+}
+
+// A row is a reservation on its way through a transaction.
+type row struct {
+	StoredReservation
+	stands  bool // in the store, at the beginning
+	changed bool
+	gone    bool
+}
+
+// An admission is a transaction in which entries with claims take part. Reservations are settled, released and extended
+// first, then those that are overdue end, then requests are judged in the order in which they came: all of these calls are
+// under way at the same time, so that every order is right.
+type admission struct {
+	core    *core
+	tx      Tx
+	entries []*entry
+	known   found
+
+	now     time.Time // by the store's clock
+	rows    map[ReservationKey]*row
+	events  map[EventKey]LockedEvent // those that stand under keys without a reservation
+	adds    tallies                  // what changes beside what events charge
+	more    bool                     // there may be more overdue reservations than were taken
+	charges *sums
+	refused map[CounterKey]*cached // the counters that refused a request
+}
+
+// admitIn is the transaction that does what the entries say.
+func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found) error {
+	a := &admission{
+		core: c, tx: tx, entries: entries, known: known,
+		rows: make(map[ReservationKey]*row), adds: make(tallies), charges: newSums(known.zone),
+		refused: make(map[CounterKey]*cached),
+	}
+	for _, e := range entries {
+		e.outcome, e.err = "", nil // anew: an earlier run may have left something
+	}
+	if err := tx.Fence(ctx, Shared); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{a.take, a.findEvents, a.insert, a.end, a.judge, a.write} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take reads the reservations that the entries name, and those that are overdue if somebody needs room.
+func (a *admission) take(ctx context.Context) error {
+	var keys []ReservationKey
+	overdue := 0
+	for _, e := range a.entries {
+		if e.claim == nil {
+			continue
+		}
+		if e.claim.named {
+			keys = append(keys, e.claim.key)
+		}
+		if e.claim.act == reserve || e.claim.act == extend {
+			overdue = maxOverdue
+		}
+	}
+	slices.SortFunc(keys, ReservationKey.Compare)
+	keys = slices.Compact(keys)
+	taken, err := a.tx.TakeReservations(ctx, keys, overdue)
+	if err != nil {
+		return fmt.Errorf("take reservations: %w", err)
+	}
+	if taken.Version != a.known.catalog.Version {
+		return errStale
+	}
+	a.now = taken.Now
+	for key, r := range taken.Reservations {
+		a.rows[key] = &row{StoredReservation: r, stands: true}
+	}
+	a.more = overdue > 0 && len(taken.Reservations) >= overdue
+	return nil
+}
+
+// findEvents looks for events under the keys that have no reservation: those were settled.
+func (a *admission) findEvents(ctx context.Context) error {
+	var keys []EventKey
+	for _, e := range a.entries {
+		if c := e.claim; c != nil && c.act != settle && c.named && a.rows[c.key] == nil {
+			keys = append(keys, c.key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	slices.SortFunc(keys, EventKey.Compare)
+	var err error
+	if a.events, err = a.tx.LockEvents(ctx, slices.Compact(keys)); err != nil {
+		return fmt.Errorf("find settled reservations: %w", err)
+	}
+	return nil
+}
+
+// insert records the events of those entries that bring one.
+func (a *admission) insert(ctx context.Context) error {
+	batch := newBatch(len(a.entries))
+	for _, e := range a.entries {
+		if e.claim != nil && e.claim.act != settle {
+			continue
+		}
+		if e.claim != nil {
+			e.markLate(a.rows[e.claim.key], a.now)
+		}
+		batch.add(e, a.known.catalog)
+	}
+	if len(batch.events) == 0 {
+		return nil
+	}
+	inserted, err := a.tx.InsertEvents(ctx, batch.events)
+	if err != nil {
+		return fmt.Errorf("insert events: %w", err)
+	}
+	batch.answer(inserted)
+	for i, e := range a.entries {
+		if e.outcome != Recorded {
+			continue
+		}
+		if err := a.charges.add(&e.event, a.known.budgets[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// markLate marks the event of a settle whose reservation holds nothing any more.
+func (e *entry) markLate(r *row, now time.Time) {
+	e.event.Flags &^= Late
+	if r == nil {
+		e.claim.late = !e.claim.unheld
+	} else {
+		e.claim.late = r.State != Open || r.overdue(now)
+	}
+	if e.claim.late {
+		e.event.Flags |= Late
+	}
+}
+
+// overdue reports whether the reservation's time is over: when Expires is reached.
+func (r *StoredReservation) overdue(now time.Time) bool {
+	return r.State == Open && !now.Before(r.Expires)
+}
+
+// end ends the reservations that are settled, released or overdue, and extends those that still hold.
+func (a *admission) end(context.Context) error {
+	for e, r := range a.claims(settle) {
+		if r != nil && (e.outcome == Recorded || e.outcome == Duplicate) {
+			a.drop(r)
+			r.gone = true
+		}
+	}
+	for e, r := range a.claims(release) {
+		e.conclude(a.release(r, e.claim))
+	}
+	for e, r := range a.claims(extend) {
+		if r != nil && r.holds(a.now) {
+			r.Expires = latest(r.Expires, micros(a.now.Add(e.claim.ttl)))
+			r.changed = true
+		}
+	}
+	for _, r := range a.rows {
+		if !r.gone && r.overdue(a.now) {
+			a.expire(r)
+		}
+	}
+	return nil
+}
+
+// claims yields the entries that do one thing, each with its reservation, nil if there is none.
+func (a *admission) claims(what act) iter.Seq2[*entry, *row] {
+	return func(yield func(*entry, *row) bool) {
+		for _, e := range a.entries {
+			if e.claim != nil && e.claim.act == what && !yield(e, a.rows[e.claim.key]) {
+				return
+			}
+		}
+	}
+}
+
+// holds reports whether the reservation holds its room at this moment of the transaction.
+func (r *row) holds(now time.Time) bool {
+	return !r.gone && r.State == Open && !r.overdue(now)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// conclude takes down what came of a claim that records nothing.
+func (e *entry) conclude(err error) {
+	e.outcome, e.err = Recorded, err
+	if err != nil {
+		e.fail(err)
+	}
+}
+
+// drop takes what a reservation holds, or held, out of the counters.
+func (a *admission) drop(r *row) {
+	if r.gone {
+		return
+	}
+	for _, h := range r.Holds {
+		a.adds.hold(&r.StoredReservation, h, -1)
+		if r.State == Expired {
+			a.adds.expire(h, -1)
+		}
+	}
+}
+
+// release gives back what a reservation holds. Once is enough.
+func (a *admission) release(r *row, c *claim) error {
+	if r == nil || r.gone {
+		return a.ended(c.key, r)
+	}
+	if r.State == Open {
+		a.drop(r)
+		r.State, r.Expires, r.Holds, r.changed = Released, a.now, nil, true
+	}
+	return nil
+}
+
+// ended says why there is no reservation: it was settled, or never made.
+func (a *admission) ended(key ReservationKey, r *row) error {
+	if _, settled := a.events[key]; settled || r != nil {
+		return fmt.Errorf("%w: it was settled", ErrClosed)
+	}
+	return ErrNotFound
+}
+
+// expire ends a reservation whose time is over. A lease that expires leaves nothing to be settled.
+func (a *admission) expire(r *row) {
+	a.drop(r)
+	if r.Lease {
+		r.gone = true
+		return
+	}
+	for _, h := range r.Holds {
+		a.adds.expire(h, 1)
+	}
+	r.State, r.changed = Expired, true
+}
+
+// judge locks the counters and judges the requests by them, in the order in which they came.
+func (a *admission) judge(ctx context.Context) error {
+	var asked []asking
+	var keys []CounterKey
+	for i, e := range a.entries {
+		request, err := a.request(e)
+		if err != nil {
+			e.fail(err)
+		}
+		if request == nil || err != nil {
+			continue
+		}
+		bids, err := request.bids(a.known.budgets[i])
+		if err != nil {
+			e.fail(err)
+			continue
+		}
+		asked = append(asked, asking{e, request, bids})
+		for _, b := range bids {
+			keys = append(keys, b.hold.CounterKey)
+		}
+	}
+	if len(asked) == 0 {
+		return nil
+	}
+	counters, err := a.lock(ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, ask := range asked {
+		if err := a.admit(ask, counters); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// An asking is a request that is to be judged.
+type asking struct {
+	entry   *entry
+	request *request
+	bids    []bid
+}
+
+// request returns what an entry asks room for, nil if it asks for none, or has it.
+func (a *admission) request(e *entry) (*request, error) {
+	if e.claim == nil || e.err != nil {
+		return nil, nil
+	}
+	r := a.rows[e.claim.key]
+	switch e.claim.act {
+	case reserve:
+		return a.reserve(e, r)
+	case extend:
+		return a.extend(e, r)
+	default:
+		return nil, nil
+	}
+}
+
+func (a *admission) reserve(e *entry, r *row) (*request, error) {
+	asked := e.claim.request
+	switch _, settled := a.events[e.claim.key]; {
+	case settled, r != nil && (r.gone || r.State == Released):
+		return nil, fmt.Errorf("%w: its id can't be used again", ErrClosed)
+	case r == nil || r.State == Expired:
+		return asked, nil
+	case r.Hash != asked.hash:
+		return nil, errOtherRequest
+	default:
+		e.granted(r)
+		return nil, nil
+	}
+}
+
+// granted takes down that a reservation holds what the entry wants.
+func (e *entry) granted(r *row) {
+	e.conclude(nil)
+	e.claim.row = r.StoredReservation
+}
+
+// extend returns the request of a reservation that has expired, to be made anew.
+func (a *admission) extend(e *entry, r *row) (*request, error) {
+	switch {
+	case r == nil || r.gone:
+		return nil, a.ended(e.claim.key, r)
+	case r.State == Released:
+		return nil, fmt.Errorf("%w: it was released", ErrClosed)
+	case r.State == Expired:
+		return &request{
+			subject: r.Subject, id: r.ID, time: e.event.RecordedAt, totals: r.Estimate, hash: r.Hash, ttl: e.claim.ttl,
+		}, nil
+	default:
+		e.granted(r)
+		return nil, nil
+	}
+}
+
+// lock locks counters and returns them as they are by what this transaction has done so far.
+func (a *admission) lock(ctx context.Context, keys []CounterKey) (tallies, error) {
+	slices.SortFunc(keys, CounterKey.Compare)
+	keys = slices.Compact(keys)
+	counters := make(tallies, len(keys))
+	if len(keys) == 0 {
+		return counters, nil
+	}
+	locked, err := a.tx.LockCounters(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("lock counters: %w", err)
+	}
+	for _, key := range keys {
+		tally, err := locked[key].Tally.plus(a.adds[key])
+		if charged := a.charges.charges[key]; err == nil && charged != nil {
+			tally.Recorded, err = addUnits(tally.Recorded, charged.units)
+		}
+		if err == nil {
+			err = tally.fits()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("what is used: %w", err)
+		}
+		counters[key] = tally
+	}
+	return counters, nil
+}
+
+// admit judges one request. What comes of it counts for those behind it.
+func (a *admission) admit(ask asking, counters tallies) error {
+	e := ask.entry
+	if r := a.rows[e.claim.key]; r != nil && r.holds(a.now) {
+		// Somebody before it in this transaction asked for the same.
+		if r.Hash != ask.request.hash {
+			e.fail(errOtherRequest)
+			return nil
+		}
+		e.granted(r)
+		return nil
+	}
+	j := admit(ask.request, ask.bids, counters, a.core.options.AdmitUnknown)
+	if j.refused && a.more {
+		return errOverdue
+	}
+	for _, add := range j.adds() {
+		for _, tallies := range []tallies{counters, a.adds} {
+			sum, err := tallies[add.CounterKey].plus(add.Tally)
+			if err != nil {
+				return err
+			}
+			tallies[add.CounterKey] = sum
+		}
+	}
+	for i, b := range j.bids {
+		if j.refuses(i) {
+			a.refused[b.hold.CounterKey] = b.budget
+		}
+	}
+	if j.refused {
+		e.conclude(j.decision(ask.request.time).Err())
+		return nil
+	}
+	e.conclude(nil)
+	e.claim.row = j.reservation(ask.request, a.now.Add(e.claim.ttl))
+	a.put(e.claim.row)
+	return nil
+}
+
+// put keeps a reservation that was admitted, in the place of an expired one if there is one.
+func (a *admission) put(admitted StoredReservation) {
+	key := admitted.Key()
+	r := a.rows[key]
+	if r == nil {
+		r = &row{}
+		a.rows[key] = r
+	} else {
+		a.drop(r)
+	}
+	r.StoredReservation, r.changed = admitted, true
+}
+
+// write writes what became of counters, sums of usage and reservations, and makes the alerts.
+func (a *admission) write(ctx context.Context) error {
+	w := Writes{Usage: a.charges.usage()}
+	for _, charged := range a.charges.counters() {
+		tally := a.adds[charged.CounterKey]
+		tally.Recorded = charged.Recorded
+		a.adds[charged.CounterKey] = tally
+	}
+	for key, tally := range a.adds {
+		if tally != (Tally{}) {
+			w.Counters = append(w.Counters, Counter{CounterKey: key, Tally: tally})
+		}
+	}
+	slices.SortFunc(w.Counters, func(a, b Counter) int { return a.Compare(b.CounterKey) })
+	for key, r := range a.rows {
+		switch {
+		case r.gone && r.stands:
+			w.DeleteReservations = append(w.DeleteReservations, key)
+		case r.gone || !r.changed:
+		case r.stands:
+			w.PutReservations = append(w.PutReservations, r.StoredReservation)
+		default:
+			w.AddReservations = append(w.AddReservations, r.StoredReservation)
+		}
+	}
+	if w.nothing() {
+		return nil
+	}
+	after, err := a.tx.Apply(ctx, w)
+	if errors.Is(err, ErrConflict) {
+		return errRetaken
+	}
+	if err != nil {
+		return fmt.Errorf("count: %w", err)
+	}
+	for _, counter := range after {
+		if err := counter.sound(); err != nil {
+			return fmt.Errorf("count: %w", err)
+		}
+	}
+	alerts := a.core.crossings(a.charges, after)
+	alerts.Alerts = append(alerts.Alerts, a.blocked(after)...)
+	if len(alerts.Alerts) == 0 && len(alerts.Counters) == 0 {
+		return nil
+	}
+	if _, err := a.tx.Apply(ctx, alerts); err != nil {
+		return fmt.Errorf("store alerts: %w", err)
+	}
+	return nil
+}
+
+func (w *Writes) nothing() bool {
+	return len(w.Counters) == 0 && len(w.Usage) == 0 && len(w.AddReservations) == 0 &&
+		len(w.PutReservations) == 0 && len(w.DeleteReservations) == 0
+}
+
+// blocked returns the alerts of those counters that had refused nothing before.
+func (a *admission) blocked(after map[CounterKey]Counter) []alert.Alert {
+	var alerts []alert.Alert
+	for key, b := range a.refused {
+		if a.adds[key].Denied == after[key].Denied && b.marks != nil {
+			alerts = append(alerts, a.core.blockedAlert(b, after[key]))
+		}
+	}
+	return alerts
+}
+
+func (c *core) blockedAlert(b *cached, counter Counter) alert.Alert {
+	used := b.Metric.Decimal(counter.used())
+	blocked := change{definition: &b.Definition, key: counter.CounterKey, tally: counter.Tally}.
+		alert(c, alert.Blocked, alert.Mark{}, alert.Classify(used, b.Limit, b.Thresholds))
+	blocked.Episode = 0 // one per period, however often the level rises
+	blocked.Message = fmt.Sprintf("%s refused a request: %s of %s %s used, %s reserved",
+		b.Name, used, b.Limit, b.Metric, b.Metric.Decimal(counter.Reserved))
+	return blocked
+}
+
+// sound reports whether a counter is as a counter can be. What is held can't be less than nothing: every hold is given
+// back once, by whoever ends its reservation.
+func (c Counter) sound() error {
+	if err := c.fits(); err != nil {
+		return fmt.Errorf("what is used: %w", err)
+	}
+	if c.Reserved < 0 || c.Leased < 0 {
+		return fmt.Errorf("counter %+v holds %d, %d of it leased: less than nothing; Verify tells what it should hold", c.CounterKey, c.Reserved, c.Leased)
+	}
+	return nil
+}
+
+// plus returns the sum of two tallies.
+func (t Tally) plus(o Tally) (Tally, error) {
+	var errs []error
+	sum := func(a, b int64) int64 {
+		s, err := addUnits(a, b)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return s
+	}
+	t = Tally{
+		Recorded:    sum(t.Recorded, o.Recorded),
+		Adjusted:    sum(t.Adjusted, o.Adjusted),
+		Reserved:    sum(t.Reserved, o.Reserved),
+		Pruned:      sum(t.Pruned, o.Pruned),
+		Denied:      sum(t.Denied, o.Denied),
+		WouldDeny:   sum(t.WouldDeny, o.WouldDeny),
+		Episode:     sum(t.Episode, o.Episode),
+		Leased:      sum(t.Leased, o.Leased),
+		Wanted:      sum(t.Wanted, o.Wanted),
+		Expired:     sum(t.Expired, o.Expired),
+		ExpiredHeld: sum(t.ExpiredHeld, o.ExpiredHeld),
+	}
+	return t, errors.Join(errs...)
+}

@@ -1,0 +1,90 @@
+package budget
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/purser-go/purser/usage"
+)
+
+// Check says what would become of the request now: what every budget that covers it has to say, each with its numbers. It
+// holds nothing, and by the time that it returns it may be otherwise: only Reserve promises. A reservation with the
+// request's id does not matter to it.
+//
+// Errors: ErrInvalid with the fields, and what the store says. That the request would be refused is no error of Check: see
+// [Decision.Err].
+func (l *Ledger) Check(ctx context.Context, r Request) (Decision, error) {
+	return l.CheckAt(ctx, r, l.now())
+}
+
+// CheckAt says what would become of the request at an instant: in the periods that hold t, as they are counted now.
+func (l *Ledger) CheckAt(ctx context.Context, r Request, t time.Time) (Decision, error) {
+	decision, err := l.checkAt(ctx, r, t)
+	if err != nil {
+		return Decision{}, fmt.Errorf("check: %w", err)
+	}
+	return decision, nil
+}
+
+func (l *Ledger) checkAt(ctx context.Context, r Request, t time.Time) (decision Decision, err error) {
+	if err := r.Validate(); err != nil {
+		return Decision{}, err
+	}
+	if err := validateInstant("time", t); err != nil {
+		return Decision{}, err
+	}
+	req, err := newRequest(r, t)
+	if err != nil {
+		return Decision{}, err
+	}
+	err = l.store.View(ctx, func(tx ReadTx) error {
+		known, err := findIn(ctx, tx, []usage.Subject{req.subject})
+		if err != nil {
+			return err
+		}
+		bids, err := req.bids(known.budgets[0])
+		if err != nil {
+			return err
+		}
+		counters, err := freeCounters(ctx, tx, bids)
+		if err != nil {
+			return err
+		}
+		judged := admit(req, bids, counters, l.options.AdmitUnknown)
+		decision = judged.decision(req.time)
+		return nil
+	})
+	return decision, err
+}
+
+// freeCounters returns the counters of the bids as they are once what is overdue is given back.
+func freeCounters(ctx context.Context, r ReadTx, bids []bid) (tallies, error) {
+	free := make(tallies)
+	if len(bids) == 0 {
+		return free, nil
+	}
+	keys := make([]CounterKey, len(bids))
+	for i, b := range bids {
+		keys[i] = b.hold.CounterKey
+	}
+	counters, err := r.Counters(ctx, CounterQuery{Keys: keys})
+	if err != nil {
+		return nil, fmt.Errorf("read counters: %w", err)
+	}
+	for _, c := range counters {
+		free[c.CounterKey] = c.Tally
+	}
+	for overdue, err := range reservations(ctx, r, ReservationQuery{Overdue: true}) {
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range overdue.Holds {
+			if tally, asked := free[h.CounterKey]; asked {
+				tally.Reserved -= h.Units
+				free[h.CounterKey] = tally
+			}
+		}
+	}
+	return free, nil
+}

@@ -1,0 +1,205 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/usage"
+)
+
+// A Reservation is room that was reserved, in the hands of whoever reserved it. It must be settled or released:
+//
+//	res, err := ledger.Reserve(ctx, request)
+//	defer res.Close(ctx)
+//	if err != nil {
+//		return err
+//	}
+//	… // the work
+//	return res.Settle(ctx, amounts)
+//
+// Its methods may be called at the same time. All but Close of a nil Reservation panic.
+type Reservation struct {
+	ledger *Ledger
+	unheld bool // admitted without the store
+
+	mu     sync.Mutex
+	row    StoredReservation
+	finish func(context.Context) error // what Settle or Release last tried
+	closed bool                        // and it succeeded
+}
+
+// ID returns the reservation's id, which is also that of the event that settles it.
+func (r *Reservation) ID() string { return r.Key().ID }
+
+// Key returns what the reservation is known by in other processes: see [Ledger.Settle].
+func (r *Reservation) Key() ReservationKey { return r.stored().Key() }
+
+// Time returns when the reservation was admitted, by the ledger's clock. It names the periods in which it holds.
+func (r *Reservation) Time() time.Time { return r.stored().Time }
+
+// Expires returns when what is held comes back, by the store's clock; zero if Unchecked.
+func (r *Reservation) Expires() time.Time { return r.stored().Expires }
+
+// Unchecked reports whether the reservation was admitted while the store was away, by the ledger's FailOpen: no budget was
+// asked and nothing is held.
+func (r *Reservation) Unchecked() bool { return r.unheld }
+
+func (r *Reservation) stored() StoredReservation {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.row
+}
+
+// Settle records what was used, as [Ledger.Settle] does.
+func (r *Reservation) Settle(ctx context.Context, a usage.Amounts) error {
+	return r.SettleAs(ctx, Settlement{Amounts: a})
+}
+
+// SettleAs is Settle for work that was done otherwise than it was reserved for: by another resource, say.
+func (r *Reservation) SettleAs(ctx context.Context, s Settlement) error {
+	row := r.stored()
+	// Refused here, it does not count as tried: Close then settles at the estimate.
+	if _, err := r.ledger.settleEntry(row, s); err != nil {
+		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
+	}
+	return r.end(ctx, func(ctx context.Context) error { return r.settle(ctx, row, s, 0) })
+}
+
+func (r *Reservation) settle(ctx context.Context, row StoredReservation, s Settlement, flags EventFlags) error {
+	e, err := r.ledger.settleEntry(row, s)
+	if err != nil {
+		return err
+	}
+	e.event.Flags |= flags
+	e.claim.unheld = r.unheld
+	if _, err := r.ledger.submitSettle(ctx, e); err != nil {
+		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
+	}
+	return nil
+}
+
+// Release gives back what is held, as [Ledger.Release] does.
+func (r *Reservation) Release(ctx context.Context) error {
+	return r.end(ctx, func(ctx context.Context) error {
+		if r.unheld {
+			return nil
+		}
+		return r.ledger.Release(ctx, r.Key())
+	})
+}
+
+// end does what closes the reservation, and remembers it for Close.
+func (r *Reservation) end(ctx context.Context, finish func(context.Context) error) error {
+	r.mu.Lock()
+	r.finish = finish
+	r.mu.Unlock()
+	err := finish(ctx)
+	r.mu.Lock()
+	r.closed = r.closed || err == nil
+	r.mu.Unlock()
+	return err
+}
+
+// Extend makes the reservation hold its room for so long from now, as [Ledger.Extend] does.
+func (r *Reservation) Extend(ctx context.Context, d time.Duration) error {
+	if r.unheld {
+		return nil
+	}
+	row := r.stored()
+	extended, err := r.ledger.extend(ctx, row, d)
+	if err != nil {
+		return fmt.Errorf("extend reservation %q: %w", row.ID, err)
+	}
+	r.mu.Lock()
+	r.row = extended
+	r.mu.Unlock()
+	return nil
+}
+
+// Close makes sure that the reservation ends: it is meant for a defer. If Settle or Release was called and failed, Close
+// tries the same again; if it succeeded, Close does nothing. If neither was called, nobody knows what was used: the
+// reservation is settled at its estimate, the event marked as estimated, or released if the ledger's ReleaseOnClose is
+// set. Close goes on when ctx is cancelled, for the ledger's CloseTimeout. Close of a nil Reservation does nothing.
+func (r *Reservation) Close(ctx context.Context) error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	finish, closed := r.finish, r.closed
+	r.mu.Unlock()
+	if closed {
+		return nil
+	}
+	if finish == nil {
+		finish = r.abandon
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.ledger.options.CloseTimeout)
+	defer cancel()
+	return r.end(ctx, finish)
+}
+
+// abandon ends a reservation of which nobody has said what was used. That another process has is no error.
+func (r *Reservation) abandon(ctx context.Context) error {
+	var err error
+	if row := r.stored(); r.ledger.options.ReleaseOnClose {
+		err = r.Release(ctx)
+	} else {
+		err = r.settle(ctx, row, Settlement{Amounts: amountsOf(row.Estimate)}, Estimated)
+	}
+	if errors.Is(err, ErrConflict) || errors.Is(err, ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// amountsOf returns amounts that count as t. A cost of 0 is one that is not known.
+func amountsOf(t usage.Totals) usage.Amounts {
+	a := usage.Amounts{
+		InputTokens: t.InputTokens, OutputTokens: t.OutputTokens,
+		CacheCreationTokens: t.CacheCreationTokens, CacheReadTokens: t.CacheReadTokens,
+		TotalTokens: &t.TotalTokens, Requests: &t.Requests, Runs: t.Runs,
+	}
+	if t.Nanodollars != 0 {
+		a.Cost = new(decimal.New(t.Nanodollars, -usage.Dollars.Scale()))
+	}
+	return a
+}
+
+// ErrNotSpent says, in the error of a function that is given to [Ledger.Do], that nothing was used.
+var ErrNotSpent = errors.New("nothing was spent")
+
+// Do reserves room for the request, runs fn and settles what fn says was used, also if fn fails. If fn returns no amounts,
+// nobody knows what was used: the reservation is closed at its estimate, unless fn's error wraps ErrNotSpent: then it is
+// released. If fn panics, it is closed, and the panic goes on. Settling goes on when ctx is cancelled, for the ledger's
+// CloseTimeout.
+//
+// The error is that of [Ledger.Reserve], fn not having been run, or fn's and that of settling, joined.
+func (l *Ledger) Do(ctx context.Context, r Request, fn func(ctx context.Context) (usage.Amounts, error)) error {
+	res, err := l.Reserve(ctx, r)
+	if err != nil {
+		return err
+	}
+	closed := false
+	defer func() {
+		if !closed {
+			_ = res.Close(ctx) // the panic matters more
+		}
+	}()
+	amounts, err := fn(ctx)
+	closed = true
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.options.CloseTimeout)
+	defer cancel()
+	switch {
+	case amounts != usage.Amounts{}:
+		return errors.Join(err, res.Settle(closing, amounts))
+	case errors.Is(err, ErrNotSpent):
+		return errors.Join(err, res.Release(closing))
+	default:
+		return errors.Join(err, res.Close(ctx))
+	}
+}

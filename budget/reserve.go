@@ -1,0 +1,246 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/purser-go/purser/internal/invalid"
+	"github.com/purser-go/purser/usage"
+)
+
+// Reserve asks every budget that covers the request for room. Either all hard ones have it, and the reservation holds it
+// in all of them, or nothing is held. An exact fit is admitted; where nothing is left, nothing is, not even a request for
+// nothing. Soft and observing budgets hold too, and refuse nothing.
+//
+// With an error there is no reservation, and Close of it does nothing, so that a defer may come before the error is
+// looked at.
+//
+// Errors: [*ExceededError], which is ErrExceeded; ErrResourceNotAllowed; ErrEstimateRequired; ErrInvalid with the fields;
+// ErrConflict if the id holds room for another request; ErrClosed if the id was settled or released; and what the store
+// says: after ErrOutcomeUnknown, send the same request again with the same id, or leave the hold to expire.
+func (l *Ledger) Reserve(ctx context.Context, r Request) (*Reservation, error) {
+	res, err := l.reserve(ctx, r)
+	if err != nil {
+		return nil, fmt.Errorf("reserve: %w", err)
+	}
+	return res, nil
+}
+
+func (l *Ledger) reserve(ctx context.Context, r Request) (*Reservation, error) {
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	named := r.ID != ""
+	if !named {
+		r.ID = l.options.NewID()
+	}
+	if r.TTL == 0 {
+		r.TTL = l.options.ReservationTTL
+	}
+	req, err := newRequest(r, l.now())
+	if err != nil {
+		return nil, err
+	}
+	e := newClaim(reserve, StoredReservation{ID: r.ID, Subject: req.subject}, req.time)
+	e.claim.request, e.claim.ttl, e.claim.named = req, req.ttl, named
+	switch err := l.submitClaim(ctx, e); {
+	case err == nil:
+		l.outage.end()
+		return &Reservation{ledger: l, row: e.claim.row}, nil
+	case l.options.FailOpen != nil && isStoreFailure(err):
+		return l.admitUnheld(req, err)
+	default:
+		return nil, err
+	}
+}
+
+// newClaim returns an entry that does something with a reservation.
+func newClaim(what act, r StoredReservation, now time.Time) *entry {
+	return &entry{
+		event: StoredEvent{ID: r.ID, Subject: r.Subject, RecordedAt: now},
+		claim: &claim{act: what, key: r.Key(), named: true},
+	}
+}
+
+// submitClaim does what one entry says, in one transaction with what others do. If its outcome is unknown, the entry must
+// not be touched any more.
+func (l *Ledger) submitClaim(ctx context.Context, e *entry) error {
+	if _, err := l.submitGroup(ctx, []*entry{e}); err != nil {
+		return err
+	}
+	return e.err
+}
+
+// A Settlement is what was really used by what a reservation was made for.
+type Settlement struct {
+	usage.Amounts
+	Resource string            // "": that of the reservation
+	Labels   map[string]string // nil: those of the reservation
+	Time     time.Time         // zero: that of the reservation, so that it counts in the period in which it was admitted
+}
+
+// Settle records what was used as an event with the reservation's id, and gives back what the reservation holds, in one
+// transaction. It works from any process, however much was used, and also after the reservation expired or was released:
+// then the event is marked late. Settling again with the same content counts nothing.
+//
+// Errors: ErrInvalid with the fields, ErrNotFound if there never was such a reservation or it ended long ago (record the
+// usage as an event with its id then), ErrConflict if it was settled with other content, ErrPruned, ErrOverflow, and what
+// the store says: after ErrOutcomeUnknown, settle again.
+func (l *Ledger) Settle(ctx context.Context, key ReservationKey, s Settlement) (Result, error) {
+	result, err := l.settleKey(ctx, key, s)
+	if err != nil {
+		return result, fmt.Errorf("settle reservation %q: %w", key.ID, err)
+	}
+	return result, nil
+}
+
+func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement) (Result, error) {
+	r, err := l.findReservation(ctx, key)
+	if err != nil {
+		return Result{ID: key.ID, Outcome: Invalid, Err: err}, err
+	}
+	e, err := l.settleEntry(r, s)
+	if err != nil {
+		return Result{ID: key.ID, Outcome: Invalid, Err: err}, err
+	}
+	return l.submitSettle(ctx, e)
+}
+
+// settleEntry returns an entry that settles the reservation.
+func (l *Ledger) settleEntry(r StoredReservation, s Settlement) (*entry, error) {
+	subject := r.Subject
+	if s.Resource != "" {
+		subject.Resource = s.Resource
+	}
+	if s.Labels != nil {
+		subject.Labels = s.Labels
+	}
+	e := l.prepare(usage.Event{ID: r.ID, Time: s.Time, Subject: subject, Amounts: s.Amounts}, l.now())
+	if e.err != nil {
+		return nil, e.err
+	}
+	if s.Time.IsZero() {
+		e.event.Time = r.Time
+	}
+	e.claim = &claim{act: settle, key: r.Key(), named: true}
+	return e, nil
+}
+
+func (l *Ledger) submitSettle(ctx context.Context, e *entry) (Result, error) {
+	id := e.event.ID
+	if taken, err := l.submitGroup(ctx, []*entry{e}); err != nil {
+		result := Result{ID: id, Outcome: NotTried, Err: err}
+		if taken {
+			result.Outcome = Unknown
+		}
+		return result, err
+	}
+	return e.result(id), e.err
+}
+
+// Release gives back what a reservation holds, the work not having been done. Releasing one that was released or has
+// expired is no error.
+//
+// Errors: ErrClosed if it was settled, ErrNotFound, and what the store says.
+func (l *Ledger) Release(ctx context.Context, key ReservationKey) error {
+	err := validateKey(key)
+	if err == nil {
+		r := StoredReservation{ID: key.ID, Subject: usage.Subject{Tenant: key.Tenant}}
+		err = l.submitClaim(ctx, newClaim(release, r, l.now()))
+	}
+	if err != nil {
+		return fmt.Errorf("release reservation %q: %w", key.ID, err)
+	}
+	return nil
+}
+
+// Extend makes a reservation hold its room for so long from now, by the store's clock, and never for less than it would
+// without; zero means the ledger's ReservationTTL. One that has expired is asked for anew, in the period that runs now,
+// and may be refused. It returns when the reservation expires.
+//
+// Errors: those of [Ledger.Reserve], ErrClosed if it was settled or released, ErrNotFound.
+func (l *Ledger) Extend(ctx context.Context, key ReservationKey, d time.Duration) (time.Time, error) {
+	r, err := l.findReservation(ctx, key)
+	if err == nil {
+		r, err = l.extend(ctx, r, d)
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("extend reservation %q: %w", key.ID, err)
+	}
+	return r.Expires, nil
+}
+
+func (l *Ledger) extend(ctx context.Context, r StoredReservation, d time.Duration) (StoredReservation, error) {
+	if err := validateTTL("extend_by", d); err != nil {
+		return StoredReservation{}, err
+	}
+	if d == 0 {
+		d = l.options.ReservationTTL
+	}
+	e := newClaim(extend, r, l.now())
+	e.claim.ttl = d
+	if err := l.submitClaim(ctx, e); err != nil {
+		return StoredReservation{}, err
+	}
+	return e.claim.row, nil
+}
+
+func validateKey(key ReservationKey) error {
+	return errors.Join(invalid.OptionalName("tenant", key.Tenant), invalid.Name("id", key.ID))
+}
+
+// findReservation returns what is known of a reservation, also of one that was settled: its id, subject and time.
+func (l *Ledger) findReservation(ctx context.Context, key ReservationKey) (StoredReservation, error) {
+	if err := validateKey(key); err != nil {
+		return StoredReservation{}, err
+	}
+	keys := []ReservationKey{key}
+	var found []StoredReservation
+	err := l.view(ctx, "find it", func(r ReadTx) (err error) {
+		found, err = r.Reservations(ctx, ReservationQuery{Keys: keys})
+		return err
+	})
+	if err != nil || len(found) > 0 {
+		return first(found), err
+	}
+	err = l.store.Update(ctx, func(tx Tx) error {
+		found = nil
+		if err := tx.Fence(ctx, Shared); err != nil {
+			return err
+		}
+		events, err := tx.LockEvents(ctx, keys)
+		if e, settled := events[key]; settled {
+			found = append(found, StoredReservation{ID: e.ID, Subject: e.Subject, Time: e.Time})
+		}
+		return err
+	})
+	if err == nil && len(found) == 0 {
+		err = ErrNotFound
+	}
+	return first(found), err
+}
+
+func first[T any](list []T) (one T) {
+	if len(list) > 0 {
+		one = list[0]
+	}
+	return one
+}
+
+// Reservations returns reservations that are stored, in ascending order of tenant and id: those that hold room, and for
+// some time those that were released or have expired. Those that were settled are events. A Limit of 0 or less is 100.
+func (l *Ledger) Reservations(ctx context.Context, q ReservationQuery) (found []StoredReservation, err error) {
+	if err := q.validate(); err != nil {
+		return nil, fmt.Errorf("read reservations: %w", err)
+	}
+	if q.Limit <= 0 {
+		q.Limit = 100
+	}
+	err = l.view(ctx, "read reservations", func(r ReadTx) (err error) {
+		found, err = r.Reservations(ctx, q)
+		return err
+	})
+	return found, err
+}

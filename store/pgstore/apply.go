@@ -1,0 +1,140 @@
+package pgstore
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/store/internal/bunstore"
+)
+
+// A part is what a statement may do beside adding to counters. All parts of a statement see the rows as they were before
+// it.
+type part struct {
+	name  string // of what the statement does in it
+	args  int
+	text  func(e *engine, others int) string // its arguments follow on so many others
+	given func(w *budget.Writes) []any       // nil: there is nothing to do
+}
+
+// What is added comes before what waits for nobody, since it is locked already.
+var parts = [...]part{
+	{
+		name: "summed", args: len(bunstore.UsageColumns),
+		text: func(e *engine, others int) string {
+			return insertText(e, "purser_usage", bunstore.UsageColumns, others, usageOrder) +
+				addingText(bunstore.UsageColumns, bunstore.UsageKeyColumns)
+		},
+		given: func(w *budget.Writes) []any { return given(bunstore.UsageColumns, w.Usage) },
+	},
+	{
+		name: "reserved", args: len(bunstore.ReservationColumns),
+		text: func(e *engine, others int) string {
+			return insertText(e, "purser_reservations", bunstore.ReservationColumns, others, eventOrder) +
+				" ON CONFLICT (tenant, id) DO NOTHING RETURNING 1"
+		},
+		given: func(w *budget.Writes) []any { return given(bunstore.ReservationColumns, w.AddReservations) },
+	},
+	{
+		name: "replaced", args: len(bunstore.ReservationColumns),
+		text: func(e *engine, others int) string {
+			return insertText(e, "purser_reservations", bunstore.ReservationColumns, others, eventOrder) +
+				" ON CONFLICT (tenant, id) DO UPDATE SET " + bunstore.Given(bunstore.ReservationColumns[bunstore.ReservationKeyColumns:])
+		},
+		given: func(w *budget.Writes) []any { return given(bunstore.ReservationColumns, w.PutReservations) },
+	},
+	{
+		name: "deleted", args: len(bunstore.KeyColumns),
+		text: func(e *engine, others int) string {
+			return "DELETE FROM " + e.Table("purser_reservations") + " WHERE (tenant, id) IN (" + keysText(others) + ")"
+		},
+		given: func(w *budget.Writes) []any { return given(bunstore.KeyColumns, w.DeleteReservations) },
+	},
+}
+
+// reserving is the place in parts of the one that adds reservations.
+const reserving = 1
+
+// given is arrays, or nil if there are no rows.
+func given[R any](columns []bunstore.Column[R], rows []R) []any {
+	if len(rows) == 0 {
+		return nil
+	}
+	return arrays(columns, rows)
+}
+
+// applyText returns the statement that adds to counters and does these parts, a bit for each. It answers with the
+// counters, and with the number of reservations that were added in a row of its own.
+func applyText(e *engine, does int) string {
+	names := bunstore.Names(bunstore.CounterColumns)
+	text := "WITH added AS (" + insertText(e, "purser_counters", bunstore.CounterColumns, 0, counterOrder) +
+		addingText(bunstore.CounterColumns, bunstore.CounterKeyColumns) + " RETURNING " + names + ")"
+	args := len(bunstore.CounterColumns)
+	for i, p := range parts {
+		if does&(1<<i) != 0 {
+			text += ", " + p.name + " AS (" + p.text(e, args) + ")"
+			args += p.args
+		}
+	}
+	text += " SELECT " + names + ", NULL::bigint FROM added"
+	if does&(1<<reserving) != 0 {
+		text += " UNION ALL SELECT " + zeros(bunstore.CounterColumns) + ", count(*) FROM reserved"
+	}
+	return text
+}
+
+// applying returns the statement that writes w, and its arguments.
+func (e *engine) applying(w *budget.Writes) (text string, args []any) {
+	does := 0
+	args = arrays(bunstore.CounterColumns, w.Counters)
+	for i, p := range parts {
+		if given := p.given(w); given != nil {
+			does |= 1 << i
+			args = append(args, given...)
+		}
+	}
+	return e.apply[does], args
+}
+
+// scanApplied reads a row of the answer. It returns the counters as they are with it.
+func scanApplied(scan func(dest ...any) error, w *budget.Writes, counters []budget.Counter) ([]budget.Counter, error) {
+	var reserved sql.NullInt64
+	counter, err := bunstore.ScanCounter(scan, &reserved)
+	switch given := len(w.AddReservations); {
+	case err != nil:
+		return nil, err
+	case !reserved.Valid:
+		return append(counters, counter), nil
+	case int(reserved.Int64) < given:
+		return nil, bunstore.KeysTaken(int(reserved.Int64), given)
+	default:
+		return counters, nil
+	}
+}
+
+func (e *engine) Apply(ctx context.Context, q bunstore.Querier, w budget.Writes) ([]budget.Counter, error) {
+	if len(w.PutReservations) > 0 && len(w.DeleteReservations) > 0 {
+		// A row that is put and deleted by one statement would stay or go as it happens.
+		deleted := budget.Writes{DeleteReservations: w.DeleteReservations}
+		w.DeleteReservations = nil
+		after, err := e.Apply(ctx, q, w)
+		if err != nil {
+			return nil, err
+		}
+		_, err = e.Apply(ctx, q, deleted)
+		return after, err
+	}
+	text, args := e.applying(&w)
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var after []budget.Counter
+	for rows.Next() {
+		if after, err = scanApplied(rows.Scan, &w, after); err != nil {
+			return nil, err
+		}
+	}
+	return after, rows.Err()
+}

@@ -1,0 +1,81 @@
+package sqlitestore
+
+import (
+	"context"
+	"time"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/store/internal/bunstore"
+)
+
+// asked is a list of keys, given as JSON.
+const asked = "(SELECT CAST(value ->> 0 AS TEXT), CAST(value ->> 1 AS TEXT) FROM json_each(?))"
+
+var (
+	reservations = "SELECT " + bunstore.Names(bunstore.ReservationColumns) + " FROM purser_reservations WHERE "
+	takeNamed    = reservations + "(tenant, id) IN " + asked
+	takeOverdue  = reservations + "state = 0 AND expires_at <= ? AND (tenant, id) NOT IN " + asked + " ORDER BY expires_at LIMIT ?"
+)
+
+func (e *engine) TakeReservations(ctx context.Context, q bunstore.Querier, keys []budget.ReservationKey, overdue int) (budget.Taken, error) {
+	taken := budget.Taken{
+		Now:          e.now().UTC().Truncate(time.Microsecond),
+		Reservations: make(map[budget.ReservationKey]budget.StoredReservation, len(keys)),
+	}
+	list := keysText(keys)
+	read := func(query string, args ...any) error {
+		rows, err := q.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		return bunstore.ScanReservations(rows, &taken)
+	}
+	if len(keys) > 0 {
+		if err := read(takeNamed, list); err != nil {
+			return budget.Taken{}, err
+		}
+	}
+	if overdue > 0 {
+		if err := read(takeOverdue, taken.Now.UnixMicro(), list, overdue); err != nil {
+			return budget.Taken{}, err
+		}
+	}
+	var err error
+	taken.Version, err = catalogVersion(ctx, q)
+	return taken, err
+}
+
+// reserve stores reservations.
+func (e *engine) reserve(ctx context.Context, q bunstore.Querier, added []budget.StoredReservation) error {
+	stored := 0
+	err := e.addReservations.each(added, func(statement string, args []any) error {
+		result, err := q.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		stored += int(n)
+		return err
+	})
+	if err == nil && stored < len(added) {
+		err = bunstore.KeysTaken(stored, len(added))
+	}
+	return err
+}
+
+func unreserve(ctx context.Context, q bunstore.Querier, keys []budget.ReservationKey) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	_, err := q.ExecContext(ctx, "DELETE FROM purser_reservations WHERE (tenant, id) IN "+asked, keysText(keys))
+	return err
+}
+
+// keysText returns keys as JSON.
+func keysText(keys []budget.ReservationKey) string {
+	pairs := make([][2]string, len(keys))
+	for i, key := range keys {
+		pairs[i] = [2]string{key.Tenant, key.ID}
+	}
+	return jsonText(pairs)
+}
