@@ -34,18 +34,23 @@ const (
 	settle
 	release
 	extend
+	keep // a lease
 )
 
 // A claim is what an entry does with a reservation, and what came of it.
 type claim struct {
-	act      act
-	request  *request      // of reserve; extend asks anew with the one that it finds
-	ttl      time.Duration // of reserve and extend
-	named    bool          // the key may be taken: it is looked for
-	unheld   bool          // of settle: admitted without the store, so that nothing is held
-	key      ReservationKey
-	row      StoredReservation // of reserve and extend: what came of it
-	late     bool              // of settle: the reservation had ended before
+	act     act
+	request *request      // of reserve; extend asks anew with the one that it finds
+	ttl     time.Duration // of reserve and extend
+	named   bool          // the key may be taken: it is looked for
+	unheld  bool          // of settle: admitted without the store, so that nothing is held
+	leased  *leased       // of settle: admitted from memory
+	shares  []share       // and what it holds of which lease
+	order   *leaseOrder   // of keep
+	final   bool          // of reserve and extend: room that is leased to others was asked for already
+	key     ReservationKey
+	row     StoredReservation // of reserve and extend: what came of it
+	late    bool              // of settle: the reservation had ended before
 }
 
 // A row is a reservation on its way through a transaction.
@@ -74,8 +79,13 @@ type admission struct {
 	refused map[CounterKey]*cached // the counters that refused a request
 }
 
+// A shortError says that a request lacks room only because of what others have leased.
+type shortError struct{ counters []CounterKey }
+
+func (*shortError) Error() string { return "the room is leased" }
+
 // admitIn is the transaction that does what the entries say.
-func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found) error {
+func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found) (*admission, error) {
 	a := &admission{
 		core: c, tx: tx, entries: entries, known: known,
 		rows: make(map[ReservationKey]*row), adds: make(tallies), charges: newSums(known.zone),
@@ -85,14 +95,14 @@ func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found
 		e.outcome, e.err = "", nil // anew: an earlier run may have left something
 	}
 	if err := tx.Fence(ctx, Shared); err != nil {
-		return err
+		return nil, err
 	}
 	for _, step := range []func(context.Context) error{a.take, a.findEvents, a.insert, a.end, a.judge, a.write} {
 		if err := step(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return a, nil
 }
 
 // take reads the reservations that the entries name, and those that are overdue if somebody needs room.
@@ -106,7 +116,10 @@ func (a *admission) take(ctx context.Context) error {
 		if e.claim.named {
 			keys = append(keys, e.claim.key)
 		}
-		if e.claim.act == reserve || e.claim.act == extend {
+		for _, s := range e.claim.shares {
+			keys = append(keys, s.part.row)
+		}
+		if e.claim.wantsRoom() {
 			overdue = maxOverdue
 		}
 	}
@@ -127,11 +140,16 @@ func (a *admission) take(ctx context.Context) error {
 	return nil
 }
 
+// wantsRoom reports whether room must be found, so that what is overdue is given back first.
+func (c *claim) wantsRoom() bool {
+	return c.act == reserve || c.act == extend || c.act == keep && c.order.want > 0
+}
+
 // findEvents looks for events under the keys that have no reservation: those were settled.
 func (a *admission) findEvents(ctx context.Context) error {
 	var keys []EventKey
 	for _, e := range a.entries {
-		if c := e.claim; c != nil && c.act != settle && c.named && a.rows[c.key] == nil {
+		if c := e.claim; c != nil && c.act != settle && c.act != keep && c.named && a.rows[c.key] == nil {
 			keys = append(keys, c.key)
 		}
 	}
@@ -154,7 +172,7 @@ func (a *admission) insert(ctx context.Context) error {
 			continue
 		}
 		if e.claim != nil {
-			e.markLate(a.rows[e.claim.key], a.now)
+			a.markLate(e)
 		}
 		batch.add(e, a.known.catalog)
 	}
@@ -178,13 +196,21 @@ func (a *admission) insert(ctx context.Context) error {
 }
 
 // markLate marks the event of a settle whose reservation holds nothing any more.
-func (e *entry) markLate(r *row, now time.Time) {
-	e.event.Flags &^= Late
-	if r == nil {
-		e.claim.late = !e.claim.unheld
-	} else {
-		e.claim.late = r.State != Open || r.overdue(now)
+func (a *admission) markLate(e *entry) {
+	keys := []ReservationKey{e.claim.key}
+	if len(e.claim.shares) > 0 {
+		keys = keys[:0]
+		for _, s := range e.claim.shares {
+			keys = append(keys, s.part.row)
+		}
 	}
+	e.claim.late = false
+	for _, key := range keys {
+		if r := a.rows[key]; (r == nil || !r.holds(a.now)) && !e.claim.unheld {
+			e.claim.late = true
+		}
+	}
+	e.event.Flags &^= Late
 	if e.claim.late {
 		e.event.Flags |= Late
 	}
@@ -202,6 +228,9 @@ func (a *admission) end(context.Context) error {
 			a.drop(r)
 			r.gone = true
 		}
+		if e.outcome == Recorded {
+			a.takeShares(e.claim.shares)
+		}
 	}
 	for e, r := range a.claims(release) {
 		e.conclude(a.release(r, e.claim))
@@ -218,6 +247,20 @@ func (a *admission) end(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// takeShares takes out of leases what a reservation held of them. A lease holds nothing of a budget that counts anew.
+func (a *admission) takeShares(shares []share) {
+	for _, s := range shares {
+		r := a.rows[s.part.row]
+		if r == nil || r.gone || len(r.Holds) != 1 {
+			continue
+		}
+		taken := Hold{CounterKey: r.Holds[0].CounterKey, Units: min(s.units, r.Holds[0].Units)}
+		a.adds.hold(&r.StoredReservation, taken, -1)
+		r.Holds = []Hold{{CounterKey: taken.CounterKey, Units: r.Holds[0].Units - taken.Units}}
+		r.changed = true
+	}
 }
 
 // claims yields the entries that do one thing, each with its reservation, nil if there is none.
@@ -319,7 +362,15 @@ func (a *admission) judge(ctx context.Context) error {
 			keys = append(keys, b.hold.CounterKey)
 		}
 	}
-	if len(asked) == 0 {
+	for e, r := range a.claims(keep) {
+		keys = append(keys, e.claim.order.part.counter)
+		if r != nil {
+			for _, h := range r.Holds {
+				keys = append(keys, h.CounterKey)
+			}
+		}
+	}
+	if len(keys) == 0 && len(asked) == 0 {
 		return nil
 	}
 	counters, err := a.lock(ctx, keys)
@@ -329,6 +380,11 @@ func (a *admission) judge(ctx context.Context) error {
 	for _, ask := range asked {
 		if err := a.admit(ask, counters); err != nil {
 			return err
+		}
+	}
+	for i, e := range a.entries {
+		if e.claim != nil && e.claim.act == keep {
+			a.keepLease(e, a.known.budgets[i], counters)
 		}
 	}
 	return nil
@@ -438,6 +494,15 @@ func (a *admission) admit(ask asking, counters tallies) error {
 	j := admit(ask.request, ask.bids, counters, a.core.options.AdmitUnknown)
 	if j.refused && a.more {
 		return errOverdue
+	}
+	if short := j.shortOfLeased(); len(short) > 0 && !e.claim.final {
+		for _, key := range short {
+			tally := a.adds[key]
+			tally.Wanted++
+			a.adds[key] = tally
+		}
+		e.conclude(&shortError{short})
+		return nil
 	}
 	for _, add := range j.adds() {
 		for _, tallies := range []tallies{counters, a.adds} {

@@ -43,7 +43,7 @@ func (b *cached) bid(r *request) (bid, bool, error) {
 	value, _ := b.Scope.Match(r.subject)
 	asked := bid{budget: b, value: value, hold: Hold(charge), guess: r.unknown.of(b.Metric)}
 	if asked.guess {
-		asked.hold.Units = b.minHoldUnits()
+		asked.hold.Units = b.minHold
 	}
 	return asked, true, nil
 }
@@ -95,7 +95,7 @@ type judgement struct {
 	refused bool     // by a hard budget, or several
 }
 
-// Admit judges a request by the counters: all hard budgets must have a place, or nothing is held at all. A counter that is
+// admit judges a request by the counters: all hard budgets must have a place, or nothing is held at all. A counter that is
 // not there is at zero.
 func admit(r *request, bids []bid, counters map[CounterKey]Tally, admitUnknown bool) judgement {
 	j := judgement{bids: bids, tallies: make([]Tally, len(bids)), reasons: make([]Reason, len(bids))}
@@ -112,7 +112,23 @@ func (j *judgement) refuses(i int) bool {
 	return j.reasons[i] != Fits && j.bids[i].budget.Enforcement == Hard
 }
 
-// marks returns what the judgement adds to the counters: what is held, or who refused.
+// shortOfLeased returns the counters that refuse only because of what is leased, if there are no others that refuse.
+func (j *judgement) shortOfLeased() (short []CounterKey) {
+	for i, b := range j.bids {
+		if !j.refuses(i) {
+			continue
+		}
+		t := j.tallies[i]
+		t.Reserved -= t.Leased
+		if room := t.room(b.budget.limit); j.reasons[i] != NoRoom || room <= 0 || b.hold.Units > room {
+			return nil
+		}
+		short = append(short, b.hold.CounterKey)
+	}
+	return short
+}
+
+// adds returns what the judgement adds to the counters: what is held, or who refused.
 func (j *judgement) adds() []Counter {
 	var adds []Counter
 	for i, b := range j.bids {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/usage"
@@ -18,6 +19,7 @@ const maxCached = 1 << 16
 // catalog, which a recorder compares with the version that it reads under the fence.
 type cache struct {
 	mu      sync.Mutex
+	version atomic.Int64 // of what is known; 0: nothing is. Also to be read without the mutex
 	loaded  bool
 	catalog Catalog
 	zone    reportingZone
@@ -29,11 +31,13 @@ type cache struct {
 type cached struct {
 	Definition
 	marks []alert.Mark
-	limit int64 // in the metric's units
+	// In the metric's units:
+	limit   int64
+	minHold int64 // of a reservation of unknown size
 }
 
 func newCached(d Definition) *cached {
-	return &cached{Definition: d, marks: d.marks(), limit: d.limitUnits()}
+	return &cached{Definition: d, marks: d.marks(), limit: d.limitUnits(), minHold: d.minHoldUnits()}
 }
 
 // found is what a cache knows about some subjects.
@@ -73,6 +77,7 @@ func (c *cache) forget(version int64) {
 	defer c.mu.Unlock()
 	if c.catalog.Version == version {
 		c.loaded = false
+		c.version.Store(0)
 	}
 }
 
@@ -151,6 +156,7 @@ func (c *cache) put(catalog Catalog, zone reportingZone, shapes []matcher, keys 
 	if c.startsAnew(catalog.Version, len(keys)) {
 		c.loaded, c.catalog, c.zone, c.shapes = true, catalog, zone, shapes
 		c.known = make(map[ScopeKey][]*cached, len(keys))
+		c.version.Store(catalog.Version)
 	}
 	for _, key := range keys {
 		var budgets []*cached

@@ -27,7 +27,8 @@ type core struct {
 	cache   *cache
 	guesses guesses
 	outage  outage
-	queue   *queue // nil: bound to a caller's transaction, nothing is grouped
+	leases  *leases // nil: there are none
+	queue   *queue  // nil: bound to a caller's transaction, nothing is grouped
 }
 
 // Options configures a [Ledger]. A nil *Options means all defaults.
@@ -58,6 +59,10 @@ type Options struct {
 	// can't be checked is refused.
 	FailOpen *usage.Amounts
 
+	// Leases, if not nil, lets the ledger admit requests from memory while its Run runs. Defaults to nil: each is asked for
+	// at the store.
+	Leases *LeaseOptions
+
 	// SweepInterval is how often Run gives back what has expired. Defaults to 10 seconds.
 	SweepInterval time.Duration
 	// ReservationRetention is for how long Run keeps reservations that were released or have expired, so that they can be
@@ -85,6 +90,9 @@ func NewLedger(s Store, o *Options) *Ledger {
 	}
 	c.options.setDefaults()
 	c.queue = newQueue(c.flush)
+	if c.options.Leases != nil {
+		c.leases = newLeases(*c.options.Leases, c.options.Now)
+	}
 	return &Ledger{core: c}
 }
 
@@ -131,6 +139,8 @@ func (l *Ledger) By(actor string) *Ledger {
 // are part of that transaction, take effect when the caller commits, and are neither grouped nor retried. Make them the
 // last thing before the commit, one batch rather than several calls: they hold locks that other recorders wait for.
 func (l *Ledger) WithStore(s Store) *Ledger {
+	// No leases: what is held for a transaction of the caller's is to be written in it.
+	//
 	// A cache of its own: what the caller's transaction changed must not be seen by others, for it may be rolled back.
 	return &Ledger{core: &core{store: s, options: l.options, cache: &cache{}}, actor: l.actor}
 }

@@ -199,14 +199,16 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 	}
 	claims := hasClaims(entries)
 	guess := !claims && c.guesses.next()
+	var a *admission
 	for {
 		known, err := c.cache.find(ctx, c.store, subjects)
 		if err != nil {
 			return err
 		}
-		err = c.store.Update(ctx, func(tx Tx) error {
+		err = c.store.Update(ctx, func(tx Tx) (err error) {
 			if claims {
-				return c.admitIn(ctx, tx, entries, known)
+				a, err = c.admitIn(ctx, tx, entries, known)
+				return err
 			}
 			return c.recordIn(ctx, tx, entries, known, guess)
 		})
@@ -224,6 +226,9 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 		case errors.Is(err, errStale):
 			c.cache.forget(known.catalog.Version)
 		default:
+			if err == nil {
+				c.leases.learn(a)
+			}
 			return err
 		}
 	}

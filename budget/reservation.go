@@ -29,6 +29,7 @@ type Reservation struct {
 
 	mu     sync.Mutex
 	row    StoredReservation
+	leased *leased                     // admitted from memory; nil: not so
 	finish func(context.Context) error // what Settle or Release last tried
 	closed bool                        // and it succeeded
 }
@@ -48,6 +49,15 @@ func (r *Reservation) Expires() time.Time { return r.stored().Expires }
 // Unchecked reports whether the reservation was admitted while the store was away, by the ledger's FailOpen: no budget was
 // asked and nothing is held.
 func (r *Reservation) Unchecked() bool { return r.unheld }
+
+// Leased reports whether the reservation was admitted from memory: see [LeaseOptions].
+func (r *Reservation) Leased() bool { return r.fromLease() != nil }
+
+func (r *Reservation) fromLease() *leased {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leased
+}
 
 func (r *Reservation) stored() StoredReservation {
 	r.mu.Lock()
@@ -71,13 +81,18 @@ func (r *Reservation) SettleAs(ctx context.Context, s Settlement) error {
 }
 
 func (r *Reservation) settle(ctx context.Context, row StoredReservation, s Settlement, flags EventFlags) error {
-	e, err := r.ledger.settleEntry(row, s)
-	if err != nil {
-		return err
+	var err error
+	if x := r.fromLease(); x != nil {
+		_, err = r.ledger.settleLeased(ctx, x, s, flags)
+	} else {
+		var e *entry
+		if e, err = r.ledger.settleEntry(row, s); err == nil {
+			e.event.Flags |= flags
+			e.claim.unheld = r.unheld
+			_, err = r.ledger.submitSettle(ctx, e)
+		}
 	}
-	e.event.Flags |= flags
-	e.claim.unheld = r.unheld
-	if _, err := r.ledger.submitSettle(ctx, e); err != nil {
+	if err != nil {
 		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
 	}
 	return nil
@@ -88,6 +103,9 @@ func (r *Reservation) Release(ctx context.Context) error {
 	return r.end(ctx, func(ctx context.Context) error {
 		if r.unheld {
 			return nil
+		}
+		if x := r.fromLease(); x != nil {
+			return r.ledger.leases.release(x)
 		}
 		return r.ledger.Release(ctx, r.Key())
 	})
@@ -111,13 +129,23 @@ func (r *Reservation) Extend(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 	row := r.stored()
-	extended, err := r.ledger.extend(ctx, row, d)
+	var extended StoredReservation
+	var err error
+	x, atStore := r.fromLease(), false
+	if x != nil {
+		extended, atStore, err = r.ledger.extendLeased(ctx, x, d)
+	} else {
+		extended, err = r.ledger.extend(ctx, row, d)
+	}
 	if err != nil {
 		return fmt.Errorf("extend reservation %q: %w", row.ID, err)
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.row = extended
-	r.mu.Unlock()
+	if atStore {
+		r.leased = nil
+	}
 	return nil
 }
 

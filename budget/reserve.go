@@ -43,17 +43,71 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (*Reservation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := newClaim(reserve, StoredReservation{ID: r.ID, Subject: req.subject}, req.time)
-	e.claim.request, e.claim.ttl, e.claim.named = req, req.ttl, named
-	switch err := l.submitClaim(ctx, e); {
+	if l.leases != nil {
+		res, err := l.leases.admit(l.core, req, named)
+		if err == nil {
+			res.ledger = l
+		}
+		if !errors.Is(err, errWithoutLease) {
+			return res, err
+		}
+	}
+	row, err := l.reserveStored(ctx, req, named)
+	switch {
 	case err == nil:
 		l.outage.end()
-		return &Reservation{ledger: l, row: e.claim.row}, nil
+		return &Reservation{ledger: l, row: row}, nil
 	case l.options.FailOpen != nil && isStoreFailure(err):
 		return l.admitUnheld(req, err)
 	default:
 		return nil, err
 	}
+}
+
+// reserveStored asks the store for room.
+func (l *Ledger) reserveStored(ctx context.Context, r *request, named bool) (StoredReservation, error) {
+	return l.submitUntilRoom(ctx, func(final bool) *entry {
+		e := newClaim(reserve, StoredReservation{ID: r.id, Subject: r.subject}, r.time)
+		e.claim.request, e.claim.ttl, e.claim.named, e.claim.final = r, r.ttl, named, final
+		return e
+	})
+}
+
+// How long a request that lacks room waits for those who have leased it, at first and in all.
+const (
+	firstWait  = 5 * time.Millisecond
+	longestAsk = 250 * time.Millisecond
+)
+
+// submitUntilRoom does what an entry says that asks for room. If it lacks what others have leased, these are asked to give
+// it back, and it is tried again.
+func (l *Ledger) submitUntilRoom(ctx context.Context, entry func(final bool) *entry) (StoredReservation, error) {
+	for wait, waited := firstWait, time.Duration(0); ; wait *= 2 {
+		e := entry(waited >= longestAsk)
+		err := l.submitClaim(ctx, e)
+		var short *shortError
+		if !errors.As(err, &short) {
+			return e.stored(err)
+		}
+		l.leases.yieldTo(short.counters)
+		wait = min(wait, longestAsk-waited)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return StoredReservation{}, ctx.Err()
+		}
+		waited += wait
+	}
+}
+
+// stored returns what came of an entry that asked for room.
+func (e *entry) stored(err error) (StoredReservation, error) {
+	if err != nil {
+		return StoredReservation{}, err
+	}
+	return e.claim.row, nil
 }
 
 // newClaim returns an entry that does something with a reservation.
@@ -97,6 +151,9 @@ func (l *Ledger) Settle(ctx context.Context, key ReservationKey, s Settlement) (
 }
 
 func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement) (Result, error) {
+	if x := l.leases.find(key); x != nil {
+		return l.settleLeased(ctx, x, s, 0)
+	}
 	r, err := l.findReservation(ctx, key)
 	if err != nil {
 		return Result{ID: key.ID, Outcome: Invalid, Err: err}, err
@@ -128,6 +185,25 @@ func (l *Ledger) settleEntry(r StoredReservation, s Settlement) (*entry, error) 
 	return e, nil
 }
 
+// settleLeased settles a reservation that was admitted from memory.
+func (l *Ledger) settleLeased(ctx context.Context, x *leased, s Settlement, flags EventFlags) (Result, error) {
+	e, err := l.settleEntry(x.row, s)
+	if err != nil {
+		return Result{ID: x.row.ID, Outcome: Invalid, Err: err}, err
+	}
+	e.event.Flags |= flags
+	e.claim.leased, e.claim.shares = x, l.leases.settling(x)
+	e.claim.named = len(e.claim.shares) == 0
+	if e.claim.shares != nil && l.leases.later(e) {
+		return Result{ID: x.row.ID, Outcome: Recorded}, nil
+	}
+	result, err := l.submitSettle(ctx, e)
+	if err != nil {
+		l.leases.unsettled(x)
+	}
+	return result, err
+}
+
 func (l *Ledger) submitSettle(ctx context.Context, e *entry) (Result, error) {
 	id := e.event.ID
 	if taken, err := l.submitGroup(ctx, []*entry{e}); err != nil {
@@ -146,7 +222,9 @@ func (l *Ledger) submitSettle(ctx context.Context, e *entry) (Result, error) {
 // Errors: ErrClosed if it was settled, ErrNotFound, and what the store says.
 func (l *Ledger) Release(ctx context.Context, key ReservationKey) error {
 	err := validateKey(key)
-	if err == nil {
+	if x := l.leases.find(key); x != nil {
+		err = l.leases.release(x)
+	} else if err == nil {
 		r := StoredReservation{ID: key.ID, Subject: usage.Subject{Tenant: key.Tenant}}
 		err = l.submitClaim(ctx, newClaim(release, r, l.now()))
 	}
@@ -162,9 +240,14 @@ func (l *Ledger) Release(ctx context.Context, key ReservationKey) error {
 //
 // Errors: those of [Ledger.Reserve], ErrClosed if it was settled or released, ErrNotFound.
 func (l *Ledger) Extend(ctx context.Context, key ReservationKey, d time.Duration) (time.Time, error) {
-	r, err := l.findReservation(ctx, key)
-	if err == nil {
-		r, err = l.extend(ctx, r, d)
+	var r StoredReservation
+	err := validateKey(key)
+	if x := l.leases.find(key); x != nil {
+		r, _, err = l.extendLeased(ctx, x, d)
+	} else if err == nil {
+		if r, err = l.findReservation(ctx, key); err == nil {
+			r, err = l.extend(ctx, r, d)
+		}
 	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("extend reservation %q: %w", key.ID, err)
@@ -179,12 +262,31 @@ func (l *Ledger) extend(ctx context.Context, r StoredReservation, d time.Duratio
 	if d == 0 {
 		d = l.options.ReservationTTL
 	}
-	e := newClaim(extend, r, l.now())
-	e.claim.ttl = d
-	if err := l.submitClaim(ctx, e); err != nil {
-		return StoredReservation{}, err
+	return l.submitUntilRoom(ctx, func(final bool) *entry {
+		e := newClaim(extend, r, l.now())
+		e.claim.ttl, e.claim.final = d, final
+		return e
+	})
+}
+
+// extendLeased extends a reservation that was admitted from memory. If its room is gone, it is asked for at the store, and
+// the reservation is one of the store's from then on.
+func (l *Ledger) extendLeased(ctx context.Context, x *leased, d time.Duration) (r StoredReservation, atStore bool, err error) {
+	if err := validateTTL("extend_by", d); err != nil {
+		return StoredReservation{}, false, err
 	}
-	return e.claim.row, nil
+	if d == 0 {
+		d = l.options.ReservationTTL
+	}
+	row, err := l.leases.extend(x, d)
+	if !errors.Is(err, errWithoutLease) {
+		return row, false, err
+	}
+	l.leases.expire(x)
+	again := *x.request
+	again.time, again.ttl = l.now(), d
+	r, err = l.reserveStored(ctx, &again, true)
+	return r, err == nil, err
 }
 
 func validateKey(key ReservationKey) error {

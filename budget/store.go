@@ -453,7 +453,7 @@ type Writes struct {
 	Usage []UsageAdd
 
 	// AddReservations are stored. One whose key is taken, also by a transaction that has just committed, makes Apply
-	// return ErrConflict.
+	// return ErrConflict. No two of these, of those that are put and of those that are deleted have the same key.
 	AddReservations []StoredReservation
 	// PutReservations are stored in the place of those with the same keys, which are locked.
 	PutReservations []StoredReservation
