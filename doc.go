@@ -9,16 +9,19 @@
 //		Schedule: period.Monthly.In(berlin), Scope: budget.Scope{"tenant": "acme"},
 //	})
 //
-//	_, err = ledger.Record(ctx, usage.Event{
-//		ID:      usage.NewID(),
-//		Subject: usage.Subject{Tenant: "acme", User: "ada", Resource: "some-model"},
-//		Amounts: usage.Amounts{InputTokens: 812, OutputTokens: 164, Cost: new(decimal.RequireFromString("4.52"))},
+//	res, err := ledger.Reserve(ctx, budget.Request{
+//		Subject:  usage.Subject{Tenant: "acme", User: "ada", Resource: "some-model"},
+//		Estimate: usage.Amounts{InputTokens: 812, OutputTokens: 1000, Cost: new(decimal.RequireFromString("5.10"))},
 //	})
+//	defer res.Close(ctx)
+//	if errors.Is(err, budget.ErrExceeded) { … }
+//	… // the call
+//	err = res.Settle(ctx, usage.Amounts{InputTokens: 812, OutputTokens: 164, Cost: new(decimal.RequireFromString("4.52"))})
 //
 //	status, err := ledger.Status(ctx, b.ID, nil)
 //
 // Where to start:
-//   - budget: what a budget counts, and the Ledger that records usage and says how budgets stand
+//   - budget: what a budget counts, and the Ledger that reserves, settles, records, and says how budgets stand
 //   - usage: events, amounts and metrics
 //   - period: schedules, and the periods that instants fall in
 //   - alert: levels, thresholds and when they are crossed

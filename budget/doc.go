@@ -1,4 +1,5 @@
-// Package budget counts usage against budgets, each event once, and says how every budget stands.
+// Package budget counts usage against budgets, each event once, admits what they have room for, and says how every budget
+// stands.
 //
 // # What counts
 //
@@ -15,6 +16,25 @@
 //
 // A counter has two figures: what events recorded, and what [Ledger.Adjust] added or took away. [Status].Used is their
 // sum. A wrong event is never changed: [Ledger.Correct] takes back a part of it, or all.
+//
+// # Admission
+//
+// [Ledger.Reserve] asks every enabled budget that covers a [Request], and holds the estimate in all of them if every [Hard]
+// one has room, or nothing at all. There is room while used + reserved + what is asked for is at most the limit, and
+// used + reserved is below it: an exact fit is admitted, and where nothing is left nothing starts. [Reservation.Settle]
+// records what was used, also if that is more, and gives back what was held, in one transaction; the event has the
+// reservation's id and time, so that it counts once, and in the period in which it was admitted. [Ledger.Do] does all of it
+// around a function, [Ledger.Check] only asks.
+//
+// A reservation is a row, known to every process by its [ReservationKey]. It expires by the store's clock: the server's on
+// Postgres, the host's on SQLite. From then on its room is anybody's, and settling it is recorded as late. [Status] shows
+// how many expired without having been settled. A reservation stays on the counters of the period in which it was admitted;
+// the next period begins with nothing reserved.
+//
+// What an estimate does not say is unknown, which is not zero: see [Request]. It is held as the budget's MinHold, and
+// refused by hard budgets without one. [Soft] and [Observe] budgets hold too and refuse nothing.
+//
+// With [LeaseOptions] requests are admitted from memory, out of room that the process holds at the store.
 //
 // # Once
 //
@@ -43,7 +63,8 @@
 //
 // All methods of a Ledger may be called at the same time, also in many processes on one store. Calls that record at the
 // same time share a transaction: the first flushes for those who came while it was waiting, then hands on. No goroutine
-// runs in the background, there is no timer, and each call returns after its own commit. A caller whose context ends before
+// runs in the background but those of [Ledger.Run], there is no timer, and each call returns after its own commit. Requests
+// in one transaction are judged in the order in which they came. A caller whose context ends before
 // its turn leaves nothing behind; one whose context ends later gets ErrOutcomeUnknown, because the work is done for others
 // too.
 //
@@ -58,7 +79,8 @@
 // # Errors
 //
 // What a caller can act on is a sentinel for [errors.Is]: [ErrInvalid], [ErrConflict], [ErrNotFound], [ErrPruned],
-// [ErrOverflow], [ErrOutcomeUnknown], [ErrUnavailable]. [FieldErrors] lists which fields of an input were refused, and why,
+// [ErrOverflow], [ErrExceeded], [ErrResourceNotAllowed], [ErrEstimateRequired], [ErrClosed], [ErrOutcomeUnknown],
+// [ErrUnavailable]. [FieldErrors] lists which fields of an input were refused, and why,
 // all of them at once. After any of these but ErrOutcomeUnknown nothing was stored.
 //
 // # Stores
