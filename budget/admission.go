@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -373,6 +374,9 @@ func (a *admission) judge(ctx context.Context) error {
 	if len(keys) == 0 && len(asked) == 0 {
 		return nil
 	}
+	// All that will be written to, at once: what is locked later might be locked by one who waits for these.
+	keys = slices.AppendSeq(keys, maps.Keys(a.adds))
+	keys = slices.AppendSeq(keys, maps.Keys(a.charges.charges))
 	counters, err := a.lock(ctx, keys)
 	if err != nil {
 		return err
