@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/usage"
@@ -19,6 +20,7 @@ func sideBySide() section[*test] {
 	}
 	s.rules = append(s.rules,
 		rule[*test]{"Apply of new reservations of one does not wait for that of another", addsBeside},
+		rule[*test]{"Apply of new reservations writes them in ascending order whatever their order", addsInOrder},
 		rule[*test]{"what is added does not wait for those that are taken", addsBesideTaken},
 		rule[*test]{"Apply writes counters before sums of usage", countersFirst},
 	)
@@ -153,6 +155,27 @@ func addsBeside(t *test) {
 	one := t.holdAdding(reservation("new", "B"))
 	ends(t, "transactions that share the fence run side by side", t.startAdding(reservation("new", "A"), reservation("new", "C")))
 	one.commit()
+}
+
+// addsInOrder is what takesInOrder is for other steps, but that a key which another has taken is a conflict.
+func addsInOrder(t *test) {
+	var before, after []budget.StoredReservation
+	names, others := namesAround()
+	for i, name := range names {
+		before, after = append(before, reservation("new", name)), append(after, reservation("new", others[i]))
+	}
+	one := reservation("new", "M")
+	middle := t.holdAdding(one)
+	all := t.startAdding(shuffled(slices.Concat(after, before, []budget.StoredReservation{one}))...)
+	waits(t, "one that another transaction is just adding is waited for", all)
+	first := t.startAdding(before...)
+	waits(t, "rows are written in ascending order: those before it are written by then", first)
+	behind := t.holdAdding(after...) // rows are written in ascending order: those behind it are not written yet
+	behind.rollBack()
+	middle.rollBack()
+	ends(t, "it waits only until the other transaction ends", all)
+	err := result(t, "it waits only until the other transaction ends", first)
+	fails(t, "one whose key a transaction has just taken makes Apply return ErrConflict", budget.ErrConflict, err)
 }
 
 // addsBesideTaken adds a reservation while another transaction has taken a key without one, all that is overdue and one
