@@ -183,11 +183,7 @@ func enforcement(b budget.Budget) string {
 // showOne prints a budget.
 func (p *program) showOne(b budget.Budget) error {
 	return p.show(b, func(w io.Writer) {
-		line := func(name, value string) {
-			if value != "" {
-				fmt.Fprintf(w, "%-18s %s\n", name, value)
-			}
-		}
+		line := func(name, value string) { printField(w, name, value) }
 		line("id", b.ID)
 		line("name", b.Name)
 		line("description", b.Description)

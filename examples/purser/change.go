@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/shopspring/decimal"
 	"github.com/spf13/cobra"
 
 	"github.com/purser-go/purser/budget"
@@ -50,9 +49,7 @@ func (p *program) adjust() *cobra.Command {
 
 func (p *program) correct() *cobra.Command {
 	var correction usage.Correction
-	var total, requests int64
-	var cost decimal.Decimal
-	amounts := &correction.Amounts
+	var amounts amountFlags
 	c := &cobra.Command{
 		Use:   "correct EVENT --reason TEXT",
 		Short: "Take back a part of an event, or all of it",
@@ -65,32 +62,15 @@ func (p *program) correct() *cobra.Command {
 	flags := c.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&correction.Tenant, "tenant", "", "of the event")
-	flags.Var(count(&amounts.InputTokens), "input-tokens", "to take away")
-	flags.Var(count(&amounts.OutputTokens), "output-tokens", "to take away")
-	flags.Var(count(&amounts.CacheCreationTokens), "cache-creation-tokens", "to take away")
-	flags.Var(count(&amounts.CacheReadTokens), "cache-read-tokens", "to take away")
-	flags.Var(count(&total), "total-tokens", "to take away (default the sum of the others)")
-	flags.Var(count(&requests), "requests", "to take away")
-	flags.Var(count(&amounts.Runs), "runs", "to take away")
-	flags.Var(number(&cost), "cost", "dollars to take away")
+	amounts.register(c, "to take away", "to take away")
 	flags.StringVar(&correction.Reason, "reason", "", "up to 500 characters")
 	flags.StringVar(&correction.ID, "id", "", "id that makes it safe to send again; made unless given")
-	c.MarkFlagsOneRequired("input-tokens", "output-tokens", "cache-creation-tokens", "cache-read-tokens",
-		"total-tokens", "requests", "runs", "cost")
+	amounts.require(c)
 	cobra.CheckErr(c.MarkFlagRequired("reason"))
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, args []string) error {
-		correction.Event = args[0]
+		correction.Event, correction.Amounts = args[0], amounts.given()
 		if !flags.Changed("id") {
 			correction.ID = usage.NewID()
-		}
-		if flags.Changed("total-tokens") {
-			amounts.TotalTokens = &total
-		}
-		if flags.Changed("requests") {
-			amounts.Requests = &requests
-		}
-		if flags.Changed("cost") {
-			amounts.Cost = &cost
 		}
 		result, err := l.Correct(ctx, correction)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/shopspring/decimal"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/purser-go/purser/budget"
@@ -65,6 +66,22 @@ func most(to *int) pflag.Value {
 			return 0, errors.New("must be a whole number above 0")
 		}
 		return n, nil
+	}}
+}
+
+// duration is a flag for a time that something lasts.
+func duration(to *time.Duration) pflag.Value {
+	return value[time.Duration]{to: to, kind: "duration", parse: func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 {
+			return 0, errors.New("must be a time above 0 such as 90s, 15m or 1h30m")
+		}
+		return d, nil
+	}, show: func(d time.Duration) string {
+		if d == 0 {
+			return ""
+		}
+		return d.String()
 	}}
 }
 
@@ -178,6 +195,58 @@ func into[M ~map[K]V, K, V ~string](to *M, show string) *pairs {
 		(*to)[K(name)] = V(value)
 		return nil
 	}}
+}
+
+// subjectFlags registers the flags that say for whom and for what something is.
+func subjectFlags(c *cobra.Command, s *usage.Subject) {
+	flags := c.Flags()
+	flags.StringVar(&s.Tenant, "tenant", "", "whose user it is")
+	flags.StringVar(&s.User, "user", "", "who it is for")
+	flags.StringVar(&s.APIKey, "api-key", "", "the key that is used")
+	flags.StringVar(&s.Resource, "resource", "", "the model or endpoint")
+	flags.Var(into(&s.Labels, "name=value"), "label", "another dimension, `name=value`; may be repeated")
+}
+
+// amountFlags are the flags that say how much was used, or may be.
+type amountFlags struct {
+	flags           *pflag.FlagSet
+	amounts         usage.Amounts
+	total, requests int64
+	cost            decimal.Decimal
+}
+
+// register adds the flags. What they are is said once for all of them, and once for the requests.
+func (a *amountFlags) register(c *cobra.Command, what, requests string) {
+	a.flags = c.Flags()
+	a.flags.Var(count(&a.amounts.InputTokens), "input-tokens", what)
+	a.flags.Var(count(&a.amounts.OutputTokens), "output-tokens", what)
+	a.flags.Var(count(&a.amounts.CacheCreationTokens), "cache-creation-tokens", what)
+	a.flags.Var(count(&a.amounts.CacheReadTokens), "cache-read-tokens", what)
+	a.flags.Var(count(&a.total), "total-tokens", what+" (default the sum of the others)")
+	a.flags.Var(count(&a.requests), "requests", requests)
+	a.flags.Var(count(&a.amounts.Runs), "runs", what)
+	a.flags.Var(number(&a.cost), "cost", "dollars "+what)
+}
+
+// require makes the command fail where none of the flags is given.
+func (a *amountFlags) require(c *cobra.Command) {
+	c.MarkFlagsOneRequired("input-tokens", "output-tokens", "cache-creation-tokens", "cache-read-tokens",
+		"total-tokens", "requests", "runs", "cost")
+}
+
+// given returns the amounts, those left out where their flags were.
+func (a *amountFlags) given() usage.Amounts {
+	amounts := a.amounts
+	if a.flags.Changed("total-tokens") {
+		amounts.TotalTokens = &a.total
+	}
+	if a.flags.Changed("requests") {
+		amounts.Requests = &a.requests
+	}
+	if a.flags.Changed("cost") {
+		amounts.Cost = &a.cost
+	}
+	return amounts
 }
 
 // each is how the command line writes [budget.Each].

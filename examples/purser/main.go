@@ -1,10 +1,10 @@
-// Command purser records usage, counts it against budgets and shows who spends what. It is the library on a command line:
+// Command purser records usage, keeps it within budgets and shows who spends what. It is the library on a command line:
 // each command is one call of a [budget.Ledger].
 //
 //	go run ./examples/purser demo
 //
-// shows it at work. It exits with 0 if all is well, 1 if something failed, a row was bad or a difference was found, and 2 if
-// it was used wrongly.
+// shows it at work. It exits with 0 if all is well, 1 if something failed, a row was bad or a difference was found, 2 if it
+// was used wrongly, and 3 if a budget refused.
 package main
 
 import (

@@ -108,6 +108,13 @@ type exact decimal.Decimal
 
 func (n exact) MarshalJSON() ([]byte, error) { return []byte(decimal.Decimal(n).String()), nil }
 
+// printField prints what one thing is, unless it is nothing.
+func printField(w io.Writer, name, value string) {
+	if value != "" {
+		fmt.Fprintf(w, "%-18s %s\n", name, value)
+	}
+}
+
 // A grid is a table for people.
 type grid struct {
 	table table.Writer
@@ -142,6 +149,9 @@ func (g *grid) add(cells ...any) {
 	g.rows++
 	g.table.AppendRow(cells)
 }
+
+// hideEmpty leaves out columns in which no row has a text.
+func (g *grid) hideEmpty() { g.table.SuppressEmptyColumns() }
 
 func (g *grid) print(w io.Writer) {
 	if g.rows == 0 {

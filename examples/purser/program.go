@@ -21,9 +21,10 @@ import (
 
 // The exit codes.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK      = 0
+	exitFailed  = 1
+	exitUsage   = 2
+	exitRefused = 3 // apart from a failure, so that a script can tell no from don't know
 )
 
 // A program is one run of the command line.
@@ -77,10 +78,14 @@ func (p *program) fail(ctx context.Context, err error) int {
 	for _, line := range strings.Split(p.message(ctx, err), "\n") {
 		p.complain("%s", line)
 	}
-	if p.command != nil && !errors.Is(err, budget.ErrInvalid) {
+	switch {
+	case p.command == nil || errors.Is(err, budget.ErrInvalid):
+		return exitUsage
+	case isRefusal(err):
+		return exitRefused
+	default:
 		return exitFailed
 	}
-	return exitUsage
 }
 
 // complain prints a line to stderr. Texts of files may be in it: a long one loses its middle, since what is wrong is said at
@@ -137,6 +142,7 @@ var flagNames = map[string]string{
 	"bucket":            "by",
 	"span":              "from",
 	"time":              "at",
+	"extend_by":         "by",
 }
 
 // flagOf returns the flag that sets a field, as it is written, or the field if there is none.
@@ -155,12 +161,14 @@ func (p *program) root() *cobra.Command {
   purser demo
   purser import usage.csv.gz
   purser budget create --name Acme --metric dollars --limit 500 --scope tenant=acme
+  purser reserve --id job-4711 --tenant acme --cost 0.06
+  purser settle job-4711 --tenant acme --cost 0.021
   purser status`)
 	root.Long = "Purser records what a service uses of language models or any metered API, counts it against budgets\n" +
 		"per calendar period, and shows who spends what.\n\n" +
 		"A time is as in RFC 3339, such as 2026-03-01T09:30:00Z, or a date, which is its midnight.\n\n" +
-		"It exits with 0 if all is well, 1 if something failed, a row was bad or a difference was found, and 2 if it\n" +
-		"was used wrongly."
+		"It exits with 0 if all is well, 1 if something failed, a row was bad or a difference was found, 2 if it was\n" +
+		"used wrongly, and 3 if a budget refused."
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
@@ -173,6 +181,7 @@ func (p *program) root() *cobra.Command {
 	flags.StringVar(&p.actor, "actor", os.Getenv("USER"), "`name` under which changes are audited")
 	root.AddCommand(
 		p.demo(), p.importFiles(), p.budgets(), p.status(), p.history(), p.top(), p.alerts(),
+		p.check(), p.reserve(), p.settle(), p.release(), p.extend(), p.reservations(), p.load(), p.loadProcess(),
 		p.adjust(), p.correct(), p.audit(), p.verify(), p.migrate(),
 	)
 	return root
@@ -206,6 +215,12 @@ func (p *program) makes(do action) func(*cobra.Command, []string) error {
 }
 
 func (p *program) withLedger(o *store.Options, do action) func(*cobra.Command, []string) error {
+	return p.withStore(o, func(ctx context.Context, s budget.Store, args []string) error {
+		return do(ctx, budget.NewLedger(s, nil).By(p.actor), args)
+	})
+}
+
+func (p *program) withStore(o *store.Options, do func(context.Context, budget.Store, []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		p.command = c
 		p.db = cmp.Or(p.db, os.Getenv(databaseIn), defaultDB)
@@ -219,8 +234,7 @@ func (p *program) withLedger(o *store.Options, do action) func(*cobra.Command, [
 		if err != nil {
 			return err
 		}
-		ledger := budget.NewLedger(s, nil).By(p.actor)
-		return errors.Join(do(c.Context(), ledger, args), s.Close())
+		return errors.Join(do(c.Context(), s, args), s.Close())
 	}
 }
 

@@ -31,9 +31,14 @@ func (p *program) newProgress(title string, goal bool) *progress {
 		done = append([]decor.Decorator{decor.NewPercentage(" % d  ")}, done...)
 		done = append(done, remaining())
 	}
+	return p.draw(title, filler, done...)
+}
+
+// draw draws a line of a title, a bar and what stands behind it.
+func (p *program) draw(title string, filler mpb.BarFiller, behind ...decor.Decorator) *progress {
 	l := &progress{program: p, stderr: p.stderr, lines: mpb.New(mpb.WithOutput(p.stderr), mpb.WithWidth(20))}
 	l.bar = l.lines.MustAdd(0, filler, mpb.BarFillerTrim(),
-		mpb.PrependDecorators(decor.Name(title+" ")), mpb.AppendDecorators(done...))
+		mpb.PrependDecorators(decor.Name(title+" ")), mpb.AppendDecorators(behind...))
 	p.stderr = l.lines
 	return l
 }
@@ -50,11 +55,11 @@ func remaining() decor.Decorator {
 	})
 }
 
-// update says how many events are done, of how many in all.
-func (l *progress) update(events, all int64) {
+// update says how much is done, of how much in all.
+func (l *progress) update(done, all int64) {
 	if l != nil {
 		l.bar.SetTotal(all, false)
-		l.bar.SetCurrent(events)
+		l.bar.SetCurrent(done)
 	}
 }
 

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/shopspring/decimal"
+)
+
+// amountIn returns a number of an object.
+func amountIn(t *testing.T, o object, name string) decimal.Decimal {
+	t.Helper()
+	d, err := decimal.NewFromString(o[name].(json.Number).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestALoadFillsALimitAndNeverPassesIt(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, u user) {
+		id := u.create("--name", "Acme", "--metric", "tokens", "--limit", "500", "--period", "lifetime", "--scope", "tenant=acme")
+		u.create("--name", "All", "--metric", "dollars", "--limit", "1", "--period", "lifetime") // takes part and is never in the way
+		r := u.ok("load", "--budget", id, "--processes", "2", "--workers", "4", "--duration", "2s", "--amount", "7", "--json").object()
+		names := []string{
+			"admitted", "admitted_amount", "events", "events_amount", "limit", "p50_ms", "p99_ms", "per_second", "refused", "reserved", "settled", "used",
+		}
+		if diff := cmp.Diff(names, slices.Sorted(maps.Keys(r))); diff != "" {
+			t.Errorf("members (-want +got)\n%s", diff)
+		}
+		// 71 times 7 is the last that fits into 500.
+		has(t, "what came of it", r, object{
+			"admitted": literal("71"), "settled": literal("71"), "admitted_amount": literal("497"), "used": literal("497"), "limit": literal("500"),
+			"reserved": literal("0"), "events": literal("71"), "events_amount": literal("497"),
+		})
+		for _, name := range []string{"refused", "p50_ms", "per_second"} {
+			if !amountIn(t, r, name).IsPositive() {
+				t.Errorf("%s is %v, want more than 0", name, r[name])
+			}
+		}
+		if amountIn(t, r, "p99_ms").LessThan(amountIn(t, r, "p50_ms")) {
+			t.Errorf("p99_ms is %v, p50_ms %v, want not less", r["p99_ms"], r["p50_ms"])
+		}
+		has(t, "status", u.ok("status", id, "--json").list()[0], object{"used": literal("497"), "reserved": literal("0"), "denied": r["refused"]})
+		has(t, "verification", u.ok("verify", "--json").object(), object{"differences": []any{}, "events": literal("71")})
+	})
+}
+
+func TestALoadIsOfWhatAllBudgetsCover(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, u user) {
+		credits := u.create("--name", "C", "--metric", "credits", "--cost-per-credit", "0.003", "--limit", "1000000", "--scope", "user=@each", "--scope", "plan=gold", "--except", "user=load")
+		requests := u.create("--name", "R", "--metric", "requests", "--limit", "1000000", "--scope", "tenant=acme", "--scope", "team=@each")
+		tokens := u.create("--name", "T", "--metric", "output_tokens", "--limit", "1000000000", "--enforcement", "observe", "--scope", "resource=gpt")
+		load := func(over string, ids ...string) object {
+			args := []string{"load", "--processes", "2", "--workers", "4", "--duration", "500ms", "--amount", "3", "--actual-over", over, "--json"}
+			for _, id := range ids {
+				args = append(args, "--budget", id)
+			}
+			return u.ok(args...).object()
+		}
+		adds := func(what string, r object) {
+			t.Helper()
+			has(t, what, r, object{"reserved": literal("0"), "settled": r["admitted"], "refused": literal("0"), "events_amount": r["used"]})
+		}
+		exact := load("0", credits, requests, tokens)
+		adds("without overspending", exact)
+		has(t, "without overspending", exact, object{"events": exact["admitted"], "used": exact["admitted_amount"]})
+
+		over := load("50", credits, requests, tokens)
+		adds("with overspending", over)
+		added := amountIn(t, over, "used").Sub(amountIn(t, exact, "used"))
+		if asked := amountIn(t, over, "admitted_amount"); !added.GreaterThan(asked) || !added.LessThan(asked.Add(asked)) {
+			t.Errorf("%s was used where %s was asked for, want more, up to twice as much", added, asked)
+		}
+		// The others were asked and used in the same requests.
+		for _, id := range []string{requests, tokens} {
+			r := load("0", id, credits)
+			adds("the other budget", r)
+			if sum := amountIn(t, exact, "admitted").Add(amountIn(t, over, "admitted")).Add(amountIn(t, r, "admitted")); amountIn(t, r, "used").LessThan(sum) {
+				t.Errorf("%v of the other budget was used, want at least one in each of %s requests", r["used"], sum)
+			}
+		}
+		has(t, "verification", u.ok("verify", "--json").object(), object{"differences": []any{}})
+	})
+}
+
+func TestALoadCountsCorrectionsAndLeavesOutOthersUsage(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, u user) {
+		u.ok("import", u.write("usage.csv", "id,tenant,user,cost,plan\n"+
+			"e1,acme,ada,0.01,gold\ne2,acme,ada,0.01,blue\ne3,globex,ada,0.01,gold\ne4,acme,bob,0.01,gold\ne5,acme,ada,0.02,gold\n"))
+		id := u.create("--name", "C", "--metric", "credits", "--cost-per-credit", "0.03", "--limit", "1", "--period", "lifetime",
+			"--scope", "tenant=acme", "--scope", "user=ada", "--scope", "plan=gold")
+		u.ok("correct", "e5", "--tenant", "acme", "--cost", "0.01", "--requests", "0", "--reason", "r")
+		// 0.333333 and 0.666667, less 0.333334 for what was corrected: credits are rounded event by event.
+		has(t, "what came of no load", u.ok("load", "--budget", id, "--amount", "1", "--duration", "100ms", "--json").object(), object{
+			"admitted": literal("0"), "used": literal("0.666666"), "events": literal("2"), "events_amount": literal("0.666666"), "limit": literal("1"),
+		})
+		u.ok("reserve", "--tenant", "acme", "--user", "ada", "--label", "plan=gold", "--cost", "0.003")
+		has(t, "with a reservation", u.ok("load", "--budget", id, "--amount", "1", "--duration", "100ms", "--json").object(), object{"reserved": literal("0.1")})
+	})
+}
+
+func TestALoadThatCantBeIsRefused(t *testing.T) {
+	u := newUser(t)
+	tokens := u.create("--name", "T", "--metric", "tokens", "--limit", "10", "--scope", "tenant=acme")
+	other := u.create("--name", "O", "--metric", "tokens", "--limit", "10", "--scope", "tenant=globex")
+	disabled := u.create("--name", "D", "--metric", "tokens", "--limit", "10", "--enabled=false")
+	except := u.create("--name", "E", "--metric", "tokens", "--limit", "10", "--scope", "tenant=@each", "--except", "tenant=acme")
+	choosy := u.create("--name", "A", "--metric", "tokens", "--limit", "10", "--scope", "resource=gpt", "--allow-resource", "opus")
+	tests := map[string][]string{
+		"--amount: must be a whole number, as an amount of tokens":       {"--budget", tokens, "--amount", "0.5"},
+		"--budget: no request is covered by all of them":                 {"--budget", tokens, "--budget", other},
+		`--budget: "D" takes no part: it is disabled`:                    {"--budget", disabled},
+		`--budget: "E" takes no part`:                                    {"--budget", tokens, "--budget", except},
+		`--budget: "A" would refuse every request: resource not allowed`: {"--budget", choosy},
+		`"--workers" flag: must be a whole number above 0`:               {"--budget", tokens, "--workers", "0"},
+		`"--processes" flag: must be a whole number above 0`:             {"--budget", tokens, "--processes", "-1"},
+		`"--duration" flag: must be a time above 0`:                      {"--budget", tokens, "--duration", "0s"},
+		`"--actual-over" flag: must be a whole number from 0 to 100`:     {"--budget", tokens, "--actual-over", "101"},
+		`required flag(s) "budget" not set`:                              nil,
+	}
+	for want, args := range tests {
+		u.run(append([]string{"load"}, args...)...).want(exitUsage).says(want)
+	}
+	u.run("load", "--budget", "nope").want(exitFailed).says("not found")
+}
+
+func TestALoadIsReadable(t *testing.T) {
+	u := newUser(t)
+	id := u.create("--name", "Acme", "--metric", "requests", "--limit", "1000000")
+	text := u.ok("load", "--budget", id, "--duration", "2s").stdout
+	want := regexp.MustCompile(`^admitted +[\d,]+, [\d,]+ requests
+refused +0
+settled +[\d,]+
+per second +[\d,]+ admitted, over 2\.\d s
+time to reserve +[\d.]+ ms in half of the cases, at most [\d.]+ ms in 99 % of them
+
+What the tables say of "Acme", monthly
+
+limit +1,000,000 requests
+used +[\d,]+ requests
+reserved +0 requests
+events +[\d,]+, [\d,]+ requests
+
+Admitted per second
+
+[^$]*1 s +2 s\n$`)
+	if !want.MatchString(text) {
+		t.Errorf("it shows\n%s\nwant\n%s", text, want)
+	}
+}
+
+func TestAnInterruptedLoadEndsEarlyAndShowsWhatItDid(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, u user) {
+		id := u.create("--name", "Acme", "--metric", "tokens", "--limit", "1000000", "--period", "lifetime")
+		c := u.command("load", "--budget", id, "--processes", "2", "--duration", "1h", "--json")
+		var stdout, stderr bytes.Buffer
+		c.Stdout, c.Stderr = &stdout, &stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for tries := 0; u.ok("status", id, "--json").list()[0]["used"] == literal("0"); tries++ {
+			if tries == 1000 {
+				t.Error("nothing was used")
+				break
+			}
+		}
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Wait(); err != nil || stderr.Len() > 0 {
+			t.Fatalf("error %v, stderr %q, want neither", err, &stderr)
+		}
+		r := done{t: t, stdout: stdout.String()}.object()
+		has(t, "what came of it", r, object{"settled": r["admitted"], "used": r["admitted"], "events": r["admitted"], "reserved": literal("0")})
+	})
+}
+
+func TestALoadTellsOnATerminalHowItGoes(t *testing.T) {
+	u := newUser(t)
+	id := u.create("--name", "Acme", "--metric", "tokens", "--limit", "1000000")
+	written := u.onTerminal(130, nil, "load", "--budget", id, "--duration", "3500ms")
+	shows := regexp.MustCompile(`load [█░]{20}  [\d,]+/s  p50 [\d.]+ ms  p99 [\d.]+ ms  [\d,]+ used  \d+ reserved  0 refused\r\n`)
+	if !shows.MatchString(written) {
+		t.Errorf("on the terminal is\n%q\nwant a line like %v", written, shows)
+	}
+	if left := screen(written); !strings.HasPrefix(left, "admitted ") || strings.Contains(left, "░") {
+		t.Errorf("on the terminal stays\n%s\nwant what came of the load, and no line", left)
+	}
+}
