@@ -166,7 +166,16 @@ type report struct {
 	Statuses    []budget.Status `json:"statuses"`
 	Alerts      []alertJSON     `json:"alerts"`
 	PerMinute   []exact         `json:"tokens_per_minute"`
+	Admission   admissionJSON   `json:"admission"`
 	Commands    []string        `json:"commands"`
+}
+
+// admissionJSON is how it is written in JSON what came of a request that was reserved and settled, and of the same one for
+// somebody who has used up a budget.
+type admissionJSON struct {
+	Reserved reservationJSON `json:"reserved"`
+	Settled  settledJSON     `json:"settled"`
+	Refused  refusalJSON     `json:"refused"`
 }
 
 func (d *demo) report(ctx context.Context) (report, error) {
@@ -191,8 +200,43 @@ func (d *demo) report(ctx context.Context) (report, error) {
 		}
 		r.Alerts = append(r.Alerts, written)
 	}
-	r.PerMinute, err = d.minutes(ctx)
+	if r.PerMinute, err = d.minutes(ctx); err != nil {
+		return r, err
+	}
+	r.Admission, err = d.admit(ctx)
 	return r, err
+}
+
+// The request with which the demo shows what a reservation is, and what it then turns out to have used.
+var (
+	estimated = usage.Amounts{InputTokens: 12_000, OutputTokens: 8_000, Cost: new(decimal.RequireFromString("0.156"))}
+	spent     = usage.Amounts{InputTokens: 12_000, OutputTokens: 3_251, Cost: new(decimal.RequireFromString("0.084765"))}
+)
+
+// admit reserves and settles a request of a user who has room, and tries the same for one who has none.
+func (d *demo) admit(ctx context.Context) (a admissionJSON, err error) {
+	request := func(user string) budget.Request {
+		subject := usage.Subject{Tenant: "globex", User: user, APIKey: "globex-app", Resource: "code"}
+		return budget.Request{ID: user + "-1", Subject: subject, Estimate: estimated}
+	}
+	res, err := d.ledger.Reserve(ctx, request("eve"))
+	if err != nil {
+		return a, err
+	}
+	if a.Reserved, err = reservation(ctx, d.ledger, res.Key()); err != nil {
+		return a, err
+	}
+	result, err := d.ledger.Settle(ctx, res.Key(), budget.Settlement{Amounts: spent})
+	if err != nil {
+		return a, err
+	}
+	a.Settled = settledJSON{result.ID, result.Outcome, result.Late}
+	_, err = d.ledger.Reserve(ctx, request("dan"))
+	if !isRefusal(err) {
+		return a, errors.Join(errors.New("a request above the limit was admitted"), err)
+	}
+	a.Refused = newRefusalJSON(err)
+	return a, nil
 }
 
 // minutes returns what was used in each minute of the replay, from the counters of the budget per minute.
@@ -217,6 +261,13 @@ func (d *demo) commands() []string {
 		fmt.Sprintf("%s top --db %s --by user --limit 3", self, db),
 		fmt.Sprintf("%s history %s --db %s --by hour --from %s --to %s", self, d.budgets[0].ID, db,
 			day.Start.Format(time.DateOnly), day.End.Format(time.DateOnly)),
+		fmt.Sprintf("%s check --db %s --tenant acme --user bob --output-tokens 4000 --cost 0.5 --at %s", self, db, d.now.Format(time.RFC3339)),
+		fmt.Sprintf("%s reserve --db %s --id demo-1 --tenant acme --user bob --output-tokens 4000 --cost 0.5", self, db),
+		fmt.Sprintf("%s reserve --db %s --id demo-2 --tenant acme --user ada --output-tokens 2000 --cost 0.25", self, db),
+		fmt.Sprintf("%s reservations --db %s", self, db),
+		fmt.Sprintf("%s settle demo-1 --db %s --tenant acme --output-tokens 3120 --cost 0.39", self, db),
+		fmt.Sprintf("%s release demo-2 --db %s --tenant acme", self, db),
+		fmt.Sprintf("%s load --db %s --budget %s --amount 0.01 --processes 2 --duration 3s", self, db, d.budgets[0].ID),
 	}
 }
 
@@ -261,8 +312,18 @@ func (d *demo) show(ctx context.Context) error {
 		return err
 	}
 	print("\nTokens per minute, from the counters of the budget %q\n\n%s", d.perMinute.Name, d.plot(r.PerMinute))
+	d.showAdmission(r.Admission)
 	print("\nGo on with\n\n  %s", strings.Join(r.Commands, "\n  "))
 	return nil
+}
+
+func (d *demo) showAdmission(a admissionJSON) {
+	w := d.program.stdout
+	fmt.Fprintf(w, "\nWhat a request of eve may use is reserved before it is sent\n\n")
+	printHolds(w, a.Reserved)
+	fmt.Fprintf(w, "\nand settled when it is answered: %s, %s tokens and %s dollars. The same request of dan gets no answer:\n\n",
+		a.Settled.Outcome, whole(spent.InputTokens+spent.OutputTokens), spent.Cost)
+	printRefusal(w, a.Refused)
 }
 
 func (d *demo) plot(perMinute []exact) string {
