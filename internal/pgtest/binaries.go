@@ -33,7 +33,7 @@ func Binaries() (string, error) {
 		}
 	}
 	return "", fmt.Errorf("no Postgres for tests: install one (Debian and Ubuntu: apt-get install postgresql; macOS: "+
-		"brew install postgresql), name the folder of its initdb, pg_ctl and postgres in %s, or name a running server in %s",
+		"brew install postgresql), name the folder of its initdb, pg_basebackup, pg_ctl and postgres in %s, or name a running server in %s",
 		BinariesVariable, ServerVariable)
 }
 
@@ -64,7 +64,7 @@ func version(dir string) int {
 }
 
 func complete(dir string) bool {
-	for _, program := range []string{"initdb", "pg_ctl", "postgres"} {
+	for _, program := range []string{"initdb", "pg_basebackup", "pg_ctl", "postgres"} {
 		if _, err := exec.LookPath(filepath.Join(dir, program)); err != nil {
 			return false
 		}

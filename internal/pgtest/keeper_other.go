@@ -13,3 +13,7 @@ func newKeeper(string) (*keeper, error) { return nil, errNoKeeper }
 func (*keeper) do(string) error { return errNoKeeper }
 
 func (*keeper) close() error { return errNoKeeper }
+
+func (*keeper) makeDir(string) (string, error) { return "", errNoKeeper }
+
+func (*keeper) makeFile(string, string) (string, error) { return "", errNoKeeper }

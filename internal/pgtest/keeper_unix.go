@@ -23,6 +23,7 @@ var script string
 // this process is killed: so no server outlives the process that asked for it.
 type keeper struct {
 	dir     string
+	owner   *syscall.Credential // nil: this process's user
 	shell   *exec.Cmd
 	orders  io.WriteCloser
 	answers *bufio.Reader
@@ -41,18 +42,18 @@ func newKeeper(password string) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{dir: dir, shell: exec.Command("/bin/sh", filepath.Join(dir, "keeper.sh"), bin, dir)}
-	if err := k.start(owner); err != nil {
+	k := &keeper{dir: dir, owner: owner, shell: exec.Command("/bin/sh", filepath.Join(dir, "keeper.sh"), bin, dir)}
+	if err := k.start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return k, nil
 }
 
-func (k *keeper) start(owner *syscall.Credential) error {
+func (k *keeper) start() error {
 	k.shell.Dir = k.dir
 	k.shell.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
 	// In a session of its own it gets no Ctrl-C, so that it stays to clean up.
-	k.shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: owner}
+	k.shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: k.owner}
 	orders, err := k.shell.StdinPipe()
 	if err != nil {
 		return err
@@ -79,6 +80,20 @@ func (k *keeper) do(order string) error {
 
 func (k *keeper) close() error {
 	return errors.Join(k.orders.Close(), k.shell.Wait())
+}
+
+func (k *keeper) makeDir(name string) (string, error) {
+	dir := filepath.Join(k.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	return dir, give(dir, k.owner)
+}
+
+// makeFile makes a file in the server's folder, which only the server may read.
+func (k *keeper) makeFile(name, content string) (path string, err error) {
+	path = filepath.Join(k.dir, name)
+	return path, writeFile(path, content, k.owner)
 }
 
 // makeDir makes the folder of a server, with the keeper's script and the superuser's password in it. It is not t.TempDir:

@@ -70,22 +70,75 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-func TestACommitSurvivesKill(t *testing.T) {
+func TestACommitSurvivesKillAndStop(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Durable)
 	db := open(t, server.URL())
 	mustExec(t, db, "CREATE TABLE kept AS SELECT 'yes' AS answer")
 
-	if err := server.Kill(); err != nil {
+	for name, end := range map[string]func() error{"Kill": server.Kill, "Stop": server.Stop} {
+		if err := end(); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.PingContext(t.Context()); err == nil {
+			t.Errorf("after %s the server answers", name)
+		}
+		if err := server.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if got := text(t, db, "SELECT answer FROM kept"); got != "yes" {
+			t.Errorf("after %s and Start the table holds %q, want what was committed", name, got)
+		}
+	}
+}
+
+func TestAStandbyFollowsUntilItIsPromoted(t *testing.T) {
+	server := pgtest.Start(t)
+	standby, err := server.Standby()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.PingContext(t.Context()); err == nil {
-		t.Error("a killed server answers")
+	t.Cleanup(func() {
+		if err := standby.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	before, after := open(t, server.URL()), open(t, standby.URL())
+	mustExec(t, before, "CREATE TABLE kept AS SELECT 'yes' AS answer")
+	if got := text(t, after, "SELECT pg_is_in_recovery()::text"); got != "true" {
+		t.Errorf("pg_is_in_recovery on the standby says %s", got)
 	}
-	if err := server.Start(); err != nil {
+	if err := errors.Join(server.Kill(), standby.Promote()); err != nil {
 		t.Fatal(err)
 	}
-	if got := text(t, db, "SELECT answer FROM kept"); got != "yes" {
-		t.Errorf("after Kill and Start the table holds %q, want what was committed", got)
+	mustExec(t, after, "CREATE TABLE written AS SELECT 'yes' AS answer")
+	if got := text(t, after, "SELECT answer FROM written"); got != "yes" {
+		t.Errorf("what was written to the promoted standby is %q", got)
+	}
+}
+
+func TestAPoolLendsConnectionsPerTransaction(t *testing.T) {
+	server := pgtest.Start(t)
+	url, err := server.Pool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, url+"&default_query_exec_mode=exec")
+	// Ten clients, each with a connection that it keeps.
+	backends := make(map[string]bool)
+	for range 10 {
+		conn, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		var pid string
+		if err := conn.QueryRowContext(t.Context(), "SELECT pg_backend_pid()::text").Scan(&pid); err != nil {
+			t.Fatal(err)
+		}
+		backends[pid] = true
+	}
+	if len(backends) > 3 {
+		t.Errorf("%d connections of the server's were lent to 10 clients that took turns, want at most 3", len(backends))
 	}
 }
 

@@ -3,7 +3,8 @@
 //
 //	withpostgres go test ./...
 //
-// It ends with the command's exit code. Without a command it only reports whether there is a Postgres to be had.
+// It ends with the command's exit code. Without a command it only reports whether there are a Postgres and a PgBouncer to be
+// had.
 package main
 
 import (
@@ -54,9 +55,10 @@ func run(command []string) (err error) {
 }
 
 func available() error {
-	if os.Getenv(pgtest.ServerVariable) != "" {
-		return nil
+	_, err := pgtest.PgBouncer()
+	if os.Getenv(pgtest.ServerVariable) == "" {
+		_, missing := pgtest.Binaries()
+		err = errors.Join(missing, err)
 	}
-	_, err := pgtest.Binaries()
 	return err
 }
