@@ -25,11 +25,15 @@ type Alert struct {
 	ID         string // stable over all attempts to deliver it, so that a receiver can tell one that it has seen
 	Budget     string
 	BudgetName string
-	Value      string        // which of the budget's counters, as the budget encodes it; "" if it has only one
-	Period     period.Bounds // that the crossing usage fell in, which may be over
+	Owner      string                     // the budget's
+	Labels     map[string]string          // the budget's
+	Value      string                     // which of the budget's counters, as the budget encodes it; "" if it has only one
+	Scope      map[usage.Dimension]string // what that counter counts: the budget's scope, with the value in the place of each
+	Period     period.Bounds              // that the crossing usage fell in, which may be over
 	Kind       Kind
 	Threshold  decimal.Decimal // percent; 0 for kinds without threshold
-	Level      Level           // reached; for resolved ones, what is left
+	Level      Level           // reached; for resolved ones, what remains
+	Left       Level           // of a resolved one: the level that was left
 	Episode    int             // of one rise: higher after each time that a level was left in this period
 	Metric     usage.Metric
 	Used       int64 // in the metric's units, after the crossing
