@@ -43,7 +43,7 @@ fuzz: ## each fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME) $(ALL)
 
 .PHONY: bench
-bench: tools postgres ## what the work costs, against other ways to do it; writes docs/benchmarks.md (ONLY=expression, then it does not)
+bench: tools postgres redis ## what the work costs, against other ways to do it; writes docs/benchmarks.md (ONLY=expression, then it does not)
 	go run ./examples/internal/bench $(if $(ONLY),--only '$(ONLY)')
 
 .PHONY: microbench
@@ -66,6 +66,11 @@ tools:
 postgres: programs
 	@bin/withpostgres 2>/dev/null || .ci/install-postgres
 	@bin/withpostgres
+
+# Without it, make bench says what it leaves out.
+.PHONY: redis
+redis:
+	@command -v redis-server >/dev/null || .ci/install-redis || true
 
 .PHONY: programs
 programs:

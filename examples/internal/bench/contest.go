@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/pprof"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,8 +20,22 @@ type side struct {
 	// work does one operation and returns how many units that was. Many callers do it at once, each with a dealer.
 	work func(context.Context, *dealer) (units int, err error)
 
-	place      *place // whose tables every turn begins with anew and is audited by; nil: work only reads
-	allEffects bool   // work counts what it stores; else it only stores events
+	stage stage // nil: work only reads
+
+	// start, if not nil, starts what work needs beside its callers, for one turn. finish waits for what these have left to
+	// do.
+	start func(context.Context) (finish func() error, err error)
+	// burst is how many operations are done at a stretch; what they leave to do is not part of the time, and a turn is one
+	// stretch or several. 0: it is one, and all of its time counts.
+	burst int
+}
+
+// A stage is where a side leaves its traces.
+type stage interface {
+	// begin brings it to where every turn begins.
+	begin(context.Context) error
+	// audit fails unless a turn of so many units has left what it should.
+	audit(ctx context.Context, units int) error
 }
 
 // A contest is between Purser and its references.
@@ -59,26 +75,49 @@ type turn struct {
 
 // turn gives a side its turn. One that only warms up is shorter.
 func (l *lab) turn(ctx context.Context, callers int, s side, warmUp bool) (turn, error) {
-	if s.place != nil {
-		if err := s.place.begin(ctx); err != nil {
-			return turn{}, err
-		}
-	}
 	length := l.duration
 	if warmUp {
 		length /= 3
 	}
-	runtime.GC() // of what the one before left
-	done, err := s.race(ctx, callers, length)
-	if err != nil {
-		return turn{}, err
-	}
-	if s.place != nil {
-		if err := s.place.audit(ctx, done.units, s.allEffects); err != nil {
+	var total done
+	for start := time.Now(); ; {
+		d, err := s.stretch(ctx, callers, length)
+		if err != nil {
 			return turn{}, err
 		}
+		total.add(d)
+		if s.burst == 0 || time.Since(start) >= length {
+			return total.turn(), nil
+		}
 	}
-	return done.turn(), nil
+}
+
+// stretch lets callers work from a fresh start, and looks at what they did.
+func (s side) stretch(ctx context.Context, callers int, length time.Duration) (d done, err error) {
+	if s.stage != nil {
+		if err := s.stage.begin(ctx); err != nil {
+			return done{}, err
+		}
+	}
+	finish := func() error { return nil }
+	if s.start != nil {
+		if finish, err = s.start(ctx); err != nil {
+			return done{}, err
+		}
+	}
+	runtime.GC() // of what the one before left
+	d, err = s.race(ctx, callers, length)
+	worked := time.Now()
+	if err := errors.Join(err, finish()); err != nil {
+		return done{}, err
+	}
+	if s.burst == 0 {
+		d.all += time.Since(worked)
+	}
+	if s.stage == nil {
+		return d, nil
+	}
+	return d, s.stage.audit(ctx, d.units)
 }
 
 // done is what callers did.
@@ -86,6 +125,12 @@ type done struct {
 	units int
 	took  []time.Duration // each operation
 	all   time.Duration   // from the start until the last one returned
+}
+
+func (d *done) add(o done) {
+	d.units += o.units
+	d.took = append(d.took, o.took...)
+	d.all += o.all
 }
 
 func (d *done) turn() turn {
@@ -98,12 +143,14 @@ func (s side) race(ctx context.Context, callers int, length time.Duration) (done
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	results := make([]done, callers)
+	var begun atomic.Int64
+	more := func() bool { return ctx.Err() == nil && (s.burst == 0 || begun.Add(1) <= int64(s.burst)) }
 	start := time.Now()
 	var all sync.WaitGroup
 	for caller := range callers {
 		all.Go(func() {
 			pprof.Do(ctx, pprof.Labels("side", s.name), func(ctx context.Context) {
-				if err := s.loop(ctx, newDealer(caller, s.tenants), start.Add(length), &results[caller]); err != nil {
+				if err := s.loop(ctx, newDealer(caller, s.tenants), start.Add(length), more, &results[caller]); err != nil {
 					cancel(err)
 				}
 			})
@@ -112,14 +159,14 @@ func (s side) race(ctx context.Context, callers int, length time.Duration) (done
 	all.Wait()
 	total := done{all: time.Since(start)}
 	for _, r := range results {
-		total.units += r.units
-		total.took = append(total.took, r.took...)
+		total.add(r)
 	}
 	return total, context.Cause(ctx)
 }
 
-func (s side) loop(ctx context.Context, d *dealer, end time.Time, r *done) error {
-	for before := time.Now(); before.Before(end) && ctx.Err() == nil; {
+// loop lets one caller work, as long as there is more to do.
+func (s side) loop(ctx context.Context, d *dealer, end time.Time, more func() bool, r *done) error {
+	for before := time.Now(); before.Before(end) && more(); {
 		units, err := s.work(ctx, d)
 		if err != nil {
 			return err

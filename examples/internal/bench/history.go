@@ -70,7 +70,7 @@ func (p *place) asLoaded(settle ...string) {
 
 // copyEvents makes a place with the same events.
 func (h *history) copyEvents(ctx context.Context, at *closers) (*place, error) {
-	p, err := h.server.place(ctx, at)
+	p, err := h.server.place(ctx, tight, at)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ const loaders = 2
 
 // recorded makes a place in which one tenant's events are recorded, spread evenly over the month so far.
 func (l *lab) recorded(ctx context.Context, h host, events int) (_ *place, err error) {
-	p, err := h.place(ctx, &l.atEnd)
+	p, err := h.place(ctx, tight, &l.atEnd)
 	if err != nil {
 		return nil, err
 	}
@@ -171,14 +171,14 @@ func (h *history) statusSide(ctx context.Context, at *closers) (side, error) {
 		}
 		return 1, err
 	}
-	return side{name: "purser", tenants: oneTenant, work: work}, err
+	return side{name: purser, tenants: oneTenant, work: work}, err
 }
 
 // sumUpSide sums up what the budget counts.
 func (h *history) sumUpSide(ctx context.Context, at *closers) (side, error) {
 	pool, err := h.server.pool(ctx, h.summed, 1, at)
 	if err == nil {
-		err = h.summed.begin(ctx)
+		err = h.summed.refresh(ctx)
 	}
 	work := func(ctx context.Context, _ *dealer) (int, error) {
 		_, err := sumUp(ctx, pool)

@@ -17,6 +17,7 @@ type lab struct {
 	atEnd    closers
 
 	real, slow *server // started when first asked for
+	memory     *redisServer
 	histories  map[int]*history
 	sqlitePast *place
 }
@@ -49,9 +50,9 @@ func (l *lab) run(ctx context.Context, r row) error {
 	var at closers
 	l.progress.begin(r.name)
 	err := errors.Join(r.run(ctx, l, &at), at.close())
-	var leftOut errLeftOut
-	if errors.As(err, &leftOut) {
-		l.report.LeftOut = append(l.report.LeftOut, r.name+": "+leftOut.reason)
+	var unable errLeftOut
+	if errors.As(err, &unable) {
+		l.report.LeftOut = append(l.report.LeftOut, leftOut{r.name, unable.reason})
 		err = nil
 	}
 	l.progress.end()
@@ -88,6 +89,21 @@ func (l *lab) slowDisk(ctx context.Context) (*server, error) {
 	l.slow = s
 	l.atEnd.add(s.close)
 	return s, nil
+}
+
+// redis returns a Redis.
+func (l *lab) redis(ctx context.Context) (*redisServer, error) {
+	if l.memory != nil {
+		return l.memory, nil
+	}
+	r, err := launchRedis(ctx, l.dir)
+	if err != nil {
+		return nil, err
+	}
+	l.memory = r
+	l.atEnd.add(r.close)
+	l.report.Machine.Redis = r.version
+	return r, nil
 }
 
 func (l *lab) files() folder { return folder(l.dir) }

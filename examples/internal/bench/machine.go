@@ -27,6 +27,7 @@ type machine struct {
 	SQLite     string   `json:"sqlite"`
 	Postgres   string   `json:"postgres,omitempty"`
 	Settings   []string `json:"postgres_settings,omitempty"`
+	Redis      string   `json:"redis,omitempty"`
 }
 
 // aboutMachine describes the machine; the databases lie near dir.

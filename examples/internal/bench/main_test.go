@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,23 +29,57 @@ func TestRun(t *testing.T) {
 		"SQLite against a transaction per event": {"record-sqlite/8", []comparison{
 			{Table: recordSQLite, Work: "Record", Against: naive, Callers: 8, Floor: 1.7},
 		}},
+		"admission against transactions": {"(reserve|settle)-postgres/8", []comparison{
+			{Table: reservePostgres, Work: "Reserve, one budget", Against: transaction, Callers: 8, Floor: 1.2},
+			{Table: settlePostgres, Work: "Reserve and Settle", Against: transactions, Callers: 8, Floor: 1.2},
+		}},
+		"leases against recording": {"lease-record/8", []comparison{
+			{Table: leaseRecord, Work: "Reserve and Settle", Against: recording, Callers: 8, Floor: 0.9},
+		}},
 	}
 	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			got := quickRun(t, test.row)
-			for i, c := range got.Comparisons {
-				if c.Ratio.Min <= 0 || c.Ratio.Min > c.Ratio.Median || c.Ratio.Median > c.Ratio.Max {
-					t.Errorf("the ratio against %s is %+v", c.Against, c.Ratio)
-				}
-				if c.Ours.PerSecond <= 0 || c.Theirs.P50 <= 0 || c.Theirs.P99 < c.Theirs.P50 {
-					t.Errorf("the rates against %s are %+v and %+v", c.Against, c.Ours, c.Theirs)
-				}
-				got.Comparisons[i].Ratio, got.Comparisons[i].Ours, got.Comparisons[i].Theirs = spread{}, rates{}, rates{}
-			}
-			if diff := cmp.Diff(test.want, got.Comparisons); diff != "" {
-				t.Errorf("comparisons (-want +got):\n%s", diff)
-			}
-		})
+		t.Run(name, func(t *testing.T) { checkComparisons(t, quickRun(t, test.row), test.want) })
+	}
+}
+
+// checkComparisons compares all but what was measured, of which it asks that it makes sense.
+func checkComparisons(t *testing.T, got report, want []comparison) {
+	t.Helper()
+	for i, c := range got.Comparisons {
+		if c.Ratio.Min <= 0 || c.Ratio.Min > c.Ratio.Median || c.Ratio.Median > c.Ratio.Max {
+			t.Errorf("the ratio against %s is %+v", c.Against, c.Ratio)
+		}
+		if c.Ours.PerSecond <= 0 || c.Theirs.P50 <= 0 || c.Theirs.P99 < c.Theirs.P50 {
+			t.Errorf("the rates against %s are %+v and %+v", c.Against, c.Ours, c.Theirs)
+		}
+		got.Comparisons[i].Ratio, got.Comparisons[i].Ours, got.Comparisons[i].Theirs = spread{}, rates{}, rates{}
+	}
+	if diff := cmp.Diff(want, got.Comparisons); diff != "" {
+		t.Errorf("comparisons (-want +got):\n%s", diff)
+	}
+}
+
+func TestRunAgainstRedis(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		t.Skip("needs redis-server")
+	}
+	got := quickRun(t, "(reserve-redis/three|lease-redis/burst)/8")
+	checkComparisons(t, got, []comparison{
+		{Table: reserveRedis, Work: "Reserve, three budgets", Against: inRedis, Callers: 8, Floor: 0.12},
+		{Table: leaseRedis, Work: "Reserve and Settle, bursts", Against: inRedis, Callers: 8, Floor: 20},
+	})
+	if got.Machine.Redis == "" {
+		t.Error("the version of Redis is not in the report")
+	}
+}
+
+func TestRunWithoutRedis(t *testing.T) {
+	t.Setenv("PATH", "")
+	got := quickRun(t, "(reserve-redis/one|lease-redis/sustained)/8")
+	const reason = "there is no redis-server (Debian and Ubuntu: apt-get install redis-server)"
+	want := []leftOut{{"reserve-redis/one/8", reason}, {"lease-redis/sustained/8", reason}}
+	if diff := cmp.Diff(want, got.LeftOut); diff != "" || len(got.Comparisons) > 0 {
+		t.Errorf("there are %d comparisons, and left out are (-want +got):\n%s", len(got.Comparisons), diff)
 	}
 }
 
@@ -128,31 +163,39 @@ func TestAudit(t *testing.T) {
 		WHEN (SELECT min(scope_value) FROM purser_counters WHERE budget = 'key-hour') THEN 200
 		WHEN (SELECT max(scope_value) FROM purser_counters WHERE budget = 'key-hour') THEN -200
 		ELSE 0 END WHERE budget = 'key-hour'`
+	const overheld = "UPDATE purser_counters SET reserved = reserved + 1 WHERE budget = 'user-day'"
+	recorded := recordSide(manyTenants)
 	tests := map[string]struct {
+		side    maker
 		damage  string
 		claimed int
 		fails   bool
 	}{
-		"what was recorded passes":          {"", 300, false},
-		"an event too few is found":         {"DELETE FROM purser_events WHERE id = (SELECT min(id) FROM purser_events)", 300, true},
-		"a claim too high is found":         {"", 301, true},
-		"a counter that is wrong is found":  {"UPDATE purser_counters SET recorded = recorded + 1 WHERE budget = 'user-day'", 300, true},
-		"a sum that is wrong is found":      {"UPDATE purser_usage SET requests = requests - 1 WHERE grain = 3", 300, true},
-		"an alert that is missing is found": {unalerted, 300, true},
+		"what was recorded passes":          {recorded, "", 300, false},
+		"an event too few is found":         {recorded, "DELETE FROM purser_events WHERE id = (SELECT min(id) FROM purser_events)", 300, true},
+		"a claim too high is found":         {recorded, "", 301, true},
+		"a counter that is wrong is found":  {recorded, "UPDATE purser_counters SET recorded = recorded + 1 WHERE budget = 'user-day'", 300, true},
+		"a sum that is wrong is found":      {recorded, "UPDATE purser_usage SET requests = requests - 1 WHERE grain = 3", 300, true},
+		"an alert that is missing is found": {recorded, unalerted, 300, true},
+		"what was reserved passes":          {reserveSide, "", 300, false},
+		"a reservation too few is found":    {reserveSide, "DELETE FROM purser_reservations WHERE id = (SELECT min(id) FROM purser_reservations)", 300, true},
+		"a hold that is wrong is found":     {reserveSide, overheld, 300, true},
+		"what was settled passes":           {settleSide, "", 300, false},
+		"what is still held is found":       {settleSide, overheld, 300, true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var at closers
 			defer at.close()
-			p, err := folder(t.TempDir()).place(t.Context(), &at)
+			p, err := folder(t.TempDir()).place(t.Context(), tight, &at)
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := recordSide(manyTenants)(t.Context(), p, &at)
+			s, err := test.side(t.Context(), p, &at)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := p.begin(t.Context()); err != nil {
+			if err := s.stage.begin(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			d := newDealer(0, manyTenants)
@@ -164,7 +207,7 @@ func TestAudit(t *testing.T) {
 			if _, err := p.db.ExecContext(t.Context(), test.damage); err != nil {
 				t.Fatal(err)
 			}
-			if err := p.audit(t.Context(), test.claimed, true); (err != nil) != test.fails {
+			if err := s.stage.audit(t.Context(), test.claimed); (err != nil) != test.fails {
 				t.Errorf("the audit says %v", err)
 			}
 		})
@@ -174,17 +217,17 @@ func TestAudit(t *testing.T) {
 func TestPage(t *testing.T) {
 	second := []turn{{1000, time.Millisecond, 2 * time.Millisecond}}
 	tenth := []turn{{100, time.Millisecond, 30 * time.Millisecond}}
-	r := report{Date: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), Command: "bench", Repeats: 5, Turn: 3, LeftOut: []string{"a/1: why"}}
+	r := report{Date: time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC), Command: "bench", Repeats: 5, Turn: 3, LeftOut: []leftOut{{"a/1", "of a reason"}, {"a/8", "of a reason"}}}
 	work := contest{recordSQLite, "Record", 8, map[string]float64{naive: 1.7}}
 	r.add(work, naive, second, tenth)
 	r.add(work, naive, tenth, second)
 	r.addChange(changeSQLite, "for one user", 1e6, []changed{{took: time.Second, held: time.Millisecond, before: time.Microsecond}})
 	for name, want := range map[string]string{
 		"the run":                "Measured on 2026-11-21 by `bench`, 5 turns of 3 s a side.",
-		"a ratio":                "| Record | 8 | naive | 10.0 | 10.0 | 10.0 | 1.70 | 1,000 | 2.00 | 100 | 30.0 |",
-		"a floor that is missed": "| Record | 8 | naive | 0.10 | 0.10 | 0.10 | 1.70 missed | 100 | 30.0 | 1,000 | 2.00 |",
-		"a change":               "| for one user | 1,000,000 | 1,000 | 1,000 | 1,000 | 1.00 | 1.00 | 1.00 | 0.00 | 0 |",
-		"what was left out":      "Left out: a/1: why.",
+		"a ratio":                "| Record | 8 | naive | 10.0 | 10.0 | 10.0 | 1.70 | 1,000 | 1.00 | 2.00 | 100 | 1.00 | 30.0 |",
+		"a floor that is missed": "| Record | 8 | naive | 0.10 | 0.10 | 0.10 | 1.70 missed | 100 | 1.00 | 30.0 | 1,000 | 1.00 | 2.00 |",
+		"a change":               "| for one user | 1,000,000 | 1,000 | 1,000 | 1,000 | 1.00 | 1.00 | 1.00 | 0.001 | 0 |",
+		"what was left out":      "Left out, because of a reason: a/1, a/8.",
 	} {
 		if page := r.page(); !strings.Contains(page, want) {
 			t.Errorf("%s is not on the page: %s\n%s", name, want, page)
@@ -241,7 +284,7 @@ func TestPercentile(t *testing.T) {
 
 func TestDigits(t *testing.T) {
 	for f, want := range map[float64]string{
-		0.216: "0.22", 1: "1.00", 9.99: "9.99", 12.34: "12.3", 123.4: "123", 1234.5: "1,235", 30000: "30,000", 1_000_000: "1,000,000",
+		0: "0.00", 0.00123: "0.0012", 0.0999: "0.1", 0.216: "0.22", 1: "1.00", 9.99: "9.99", 12.34: "12.3", 123.4: "123", 1234.5: "1,235", 30000: "30,000", 1_000_000: "1,000,000",
 	} {
 		if got := digits(f); got != want {
 			t.Errorf("digits(%g) = %q, want %q", f, got, want)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	pretty "github.com/jedib0t/go-pretty/v6/table"
@@ -41,6 +42,35 @@ var sections = []section{
 	{
 		recordSQLite, "Record, SQLite",
 		"As on Postgres, in WAL mode with synchronous=FULL. The reference has one connection, which its callers share, and prepared statements.",
+	},
+	{
+		reservePostgres, "Reserve, Postgres",
+		"All callers ask one budget for room. Each reservation is a row, and the call returns after the commit. The budget has room for all, " +
+			"and nothing is settled.",
+	},
+	{
+		reserveRedis, "Reserve, Postgres, against Redis",
+		"The same, and a reservation that three budgets must all have room for: a tenant's month in dollars, a user's day in tokens, a key's " +
+			"hour in requests. Redis has a number per budget and period, which a script adds to if there is room in all of them; it stores no " +
+			"reservation, and nothing on a disk.",
+	},
+	{
+		settlePostgres, "Reserve and Settle, Postgres",
+		"A request is reserved for in three budgets, then settled with what it used, which has all effects of Record. Both calls return after " +
+			"their commit. The reference's second transaction deletes the reservation and gives back what it held, beside what *naive* does.",
+	},
+	{
+		leaseRedis, "Reserve and Settle on leases, against Redis",
+		"With `Leases` and `AsyncSettle`. Reserve admits from memory; Settle puts what was used into a queue, which `Run` records behind it. " +
+			"*Bursts* are as many requests as the queue has places (10,000): what is recorded behind them takes longer, and is not part of the " +
+			"time. *Sustained* is without a pause, until all is recorded: what the queue has no place for waits for its commit. In both all " +
+			"is recorded in the end, in all effects. Redis runs two scripts per request: one that reserves, and one that corrects the numbers " +
+			"by what was used.",
+	},
+	{
+		leaseRecord, "Reserve and Settle on leases, against Record",
+		"With `Leases` alone: Reserve admits from memory, and Settle returns after its commit. The reference records the same without having " +
+			"asked for room.",
 	},
 }
 
@@ -91,9 +121,14 @@ What Purser is compared with:
 - *sum*: insert, then SUM over the period, and for a read only the latter
 - *copy*: COPY of the same rows into the same indexes
 - *flat*: the same read where there are few events
+- *transaction*: one transaction per reservation, which inserts a row and adds to each counter if it has room for that
+- *two transactions*: the same, and another one to settle: *naive*, which also deletes the row and gives back what it held
+- *redis*: a script that adds to counters if all have room (check and increment, by EVALSHA), by go-redis, without persistence
+- *record*: Purser's own Record, without reserving
 
 Before each turn the tables are emptied, or brought back to the events that they should hold, and a checkpoint is made. After
-it, plain SQL counts what the turn stored: every event once, in each counter and sum.
+it, plain SQL counts what the turn stored: every event once, in each counter and sum; every reservation once, held by each
+counter, and nothing held of what was settled. In Redis the numbers are added up.
 
 `
 
@@ -110,20 +145,44 @@ func (r *report) writeTables(b *strings.Builder, head func(section), write style
 			b.WriteString(write(w) + "\n")
 		}
 	}
-	if len(r.LeftOut) > 0 {
-		fmt.Fprintf(b, "\nLeft out: %s.\n", strings.Join(r.LeftOut, "; "))
+	for _, reason := range r.reasons() {
+		fmt.Fprintf(b, "\nLeft out, because %s: %s.\n", reason, strings.Join(r.leftOut(reason), ", "))
 	}
 }
 
+// reasons returns why rows were left out, each reason once.
+func (r *report) reasons() []string {
+	var reasons []string
+	for _, l := range r.LeftOut {
+		if !slices.Contains(reasons, l.Reason) {
+			reasons = append(reasons, l.Reason)
+		}
+	}
+	return reasons
+}
+
+// leftOut returns the rows that were left out for this reason.
+func (r *report) leftOut(reason string) []string {
+	var rows []string
+	for _, l := range r.LeftOut {
+		if l.Reason == reason {
+			rows = append(rows, l.Row)
+		}
+	}
+	return rows
+}
+
 func (r *report) comparisons(table string) pretty.Writer {
-	w := newTable("work", "callers", "against", "ratio", "min", "max", "floor", "ours/s", "p99 ms", "theirs/s", "p99 ms")
+	w := newTable("work", "callers", "against", "ratio", "min", "max", "floor",
+		"ours/s", "p50 ms", "p99 ms", "theirs/s", "p50 ms", "p99 ms")
 	for _, c := range r.Comparisons {
 		if c.Table != table {
 			continue
 		}
 		w.AppendRow(pretty.Row{
 			c.Work, c.Callers, c.Against, digits(c.Ratio.Median), digits(c.Ratio.Min), digits(c.Ratio.Max), c.least(),
-			digits(c.Ours.PerSecond), digits(c.Ours.P99), digits(c.Theirs.PerSecond), digits(c.Theirs.P99),
+			digits(c.Ours.PerSecond), digits(c.Ours.P50), digits(c.Ours.P99),
+			digits(c.Theirs.PerSecond), digits(c.Theirs.P50), digits(c.Theirs.P99),
 		})
 	}
 	return w
@@ -158,7 +217,7 @@ func (r *report) changes(table string) pretty.Writer {
 func (m machine) table() pretty.Writer {
 	w := pretty.NewWriter()
 	w.AppendHeader(pretty.Row{"machine", ""})
-	for _, line := range [][2]string{
+	lines := [][2]string{
 		{"CPU", fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)},
 		{"memory", m.Memory},
 		{"system", m.System},
@@ -168,7 +227,12 @@ func (m machine) table() pretty.Writer {
 		{"Postgres", m.Postgres},
 		{"its settings", strings.Join(m.Settings, ", ")},
 		{"SQLite", m.SQLite},
-	} {
+		{"Redis", m.Redis},
+	}
+	for _, line := range lines {
+		if line[1] == "" {
+			continue
+		}
 		w.AppendRow(pretty.Row{line[0], line[1]})
 	}
 	return w
@@ -186,7 +250,7 @@ func newTable(columns ...any) pretty.Writer {
 	return w
 }
 
-// digits writes a number with three significant digits, or all that lie before the point.
+// digits writes a number with three significant digits, or all that lie before the point; two if it is small.
 func digits(f float64) string {
 	switch {
 	case f >= 1000:
@@ -195,7 +259,9 @@ func digits(f float64) string {
 		return fmt.Sprintf("%.0f", f)
 	case f >= 10:
 		return fmt.Sprintf("%.1f", f)
-	default:
+	case f >= 0.1 || f == 0:
 		return fmt.Sprintf("%.2f", f)
+	default:
+		return fmt.Sprintf("%.2g", f)
 	}
 }

@@ -13,14 +13,19 @@ type row struct {
 
 // The tables.
 const (
-	recordPostgres = "record-postgres"
-	recordSlowDisk = "record-slow-disk"
-	recordHistory  = "record-history"
-	batchPostgres  = "batch-postgres"
-	statusPostgres = "status-postgres"
-	recordSQLite   = "record-sqlite"
-	changePostgres = "change-postgres"
-	changeSQLite   = "change-sqlite"
+	recordPostgres  = "record-postgres"
+	recordSlowDisk  = "record-slow-disk"
+	recordHistory   = "record-history"
+	batchPostgres   = "batch-postgres"
+	statusPostgres  = "status-postgres"
+	recordSQLite    = "record-sqlite"
+	reservePostgres = "reserve-postgres"
+	reserveRedis    = "reserve-redis"
+	settlePostgres  = "settle-postgres"
+	leaseRedis      = "lease-redis"
+	leaseRecord     = "lease-record"
+	changePostgres  = "change-postgres"
+	changeSQLite    = "change-sqlite"
 )
 
 // The references: what a program could do instead.
@@ -30,6 +35,11 @@ const (
 	sum    = "sum"    // insert, then SUM over the period; of a read, only that
 	copied = "copy"   // COPY of the same rows
 	flat   = "flat"   // the same work where there are few events
+
+	transaction  = "transaction"      // one transaction per request: a row, and the counters if there is room
+	transactions = "two transactions" // that, and naive with what is given back
+	inRedis      = "redis"            // a script that adds to the counters if there is room
+	recording    = "record"           // Purser's Record, without asking before
 )
 
 // A floor is what a ratio is at least, by reference and number of callers. Where it has no entry, there is none.
@@ -43,6 +53,13 @@ var (
 	slowDiskFloor = floor{insert: {1: 0.65, 8: 0.6, 64: 0.55}}
 	sqliteFloor   = floor{naive: {1: 1, 8: 1.7, 64: 2.5, 512: 5}}
 	batchFloor    = floor{copied: {1: 0.3}}
+
+	reserveFloor      = floor{transaction: {1: 0.55, 8: 1.2, 64: 9}}
+	reserveOneFloor   = floor{inRedis: {1: 0.08, 8: 0.1, 64: 0.4}}
+	reserveThreeFloor = floor{inRedis: {1: 0.05, 8: 0.12, 64: 0.33}}
+	settleFloor       = floor{transactions: {1: 0.75, 8: 1.2, 64: 3.5}}
+	leaseBurstFloor   = floor{inRedis: {1: 20, 8: 20, 64: 50}}
+	leaseRecordFloor  = floor{recording: {1: 0.9, 8: 0.9, 64: 0.9}}
 )
 
 // The same of rows that one caller takes, by the number of events.
@@ -73,6 +90,7 @@ func plan(s settings) []row {
 	for _, callers := range []int{1, 8, 64, 512} {
 		rows = append(rows, sqliteRow(callers))
 	}
+	rows = append(rows, admissionRows(s.queue())...)
 	for _, table := range []string{changePostgres, changeSQLite} {
 		for _, n := range changes {
 			rows = append(rows, changeRow(table, n, s.changed()))
@@ -82,6 +100,30 @@ func plan(s settings) []row {
 		rows = slices.DeleteFunc(rows, func(r row) bool { return !s.only.MatchString(r.name) })
 	}
 	return rows
+}
+
+// admissionRows returns the rows of those who ask before they use.
+func admissionRows(queue int) []row {
+	var rows []row
+	for _, newRow := range []func(callers int) row{
+		reserveRow, reserveOneRow, reserveThreeRow, settleRow,
+		func(callers int) row { return leaseBurstRow(callers, queue) },
+		func(callers int) row { return leaseSustainedRow(callers, queue) },
+		leaseRecordRow,
+	} {
+		for _, callers := range []int{1, 8, 64} {
+			rows = append(rows, newRow(callers))
+		}
+	}
+	return rows
+}
+
+// queue returns how many settlements wait to be recorded at the most: as many as do by default.
+func (s settings) queue() int {
+	if s.quick {
+		return 1000
+	}
+	return 10_000
 }
 
 // sizes returns those numbers of events that the settings allow.

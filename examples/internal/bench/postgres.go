@@ -92,7 +92,7 @@ func (s *server) close() error {
 }
 
 // place makes a schema with Purser's tables, which goes at the end.
-func (s *server) place(ctx context.Context, at *closers) (*place, error) {
+func (s *server) place(ctx context.Context, budgets []watched, at *closers) (*place, error) {
 	schema := "bench_" + strings.ToLower(rand.Text()[:12])
 	if _, err := s.db.ExecContext(ctx, "CREATE SCHEMA "+schema); err != nil {
 		return nil, err
@@ -102,8 +102,11 @@ func (s *server) place(ctx context.Context, at *closers) (*place, error) {
 		_, err := s.db.Exec("DROP SCHEMA " + schema + " CASCADE")
 		return err
 	})
-	p := &place{url: inSchema(s.url, schema), schema: schema, fresh: []string{
-		"TRUNCATE purser_events, purser_usage, purser_counters, purser_alerts", "CHECKPOINT",
+	p := &place{url: inSchema(s.url, schema), schema: schema, budgets: budgets, fresh: []string{
+		"TRUNCATE purser_events, purser_usage, purser_counters, purser_alerts",
+		// Its file keeps its size, as it does where reservations come and go.
+		"DELETE FROM purser_reservations", "VACUUM purser_reservations",
+		"CHECKPOINT",
 	}}
 	var err error
 	if p.db, err = sql.Open("pgx", p.url); err != nil {
@@ -154,7 +157,7 @@ func (s *server) insertSide(callers int) maker {
 	return func(ctx context.Context, p *place, at *closers) (side, error) {
 		pool, err := s.pool(ctx, p, callers, at)
 		work := func(ctx context.Context, d *dealer) (int, error) { return 1, insertOne(ctx, pool, d) }
-		return side{name: insert, tenants: manyTenants, work: work}, err
+		return side{name: insert, tenants: manyTenants, work: work, stage: p.stage(onlyEvents)}, err
 	}
 }
 
@@ -174,13 +177,13 @@ func (s *server) naiveSide(callers int) maker {
 		pool, err := s.pool(ctx, p, callers, at)
 		work := func(ctx context.Context, d *dealer) (int, error) {
 			now := time.Now().UTC()
-			changes, err := effectsOf(d.event(), now)
+			changes, err := effectsOf(p.budgets, d.event(), now)
 			if err != nil {
 				return 0, err
 			}
 			return 1, pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return changes.apply(ctx, tx, now) })
 		}
-		return side{name: naive, tenants: manyTenants, work: work, allEffects: true}, err
+		return side{name: naive, tenants: manyTenants, work: work, stage: p.stage(allEffects)}, err
 	}
 }
 
@@ -227,7 +230,7 @@ func (s *server) copySide(ctx context.Context, p *place, at *closers) (side, err
 		n, err := pool.CopyFrom(ctx, pgx.Identifier{"purser_events"}, eventColumns, pgx.CopyFromRows(rows))
 		return int(n), err
 	}
-	return side{name: copied, tenants: manyTenants, work: work}, err
+	return side{name: copied, tenants: manyTenants, work: work, stage: p.stage(onlyEvents)}, err
 }
 
 // sumSide inserts an event and sums its tenant's month up.
@@ -240,5 +243,5 @@ func (s *server) sumSide(ctx context.Context, p *place, at *closers) (side, erro
 		_, err := sumUp(ctx, pool)
 		return 1, err
 	}
-	return side{name: sum, tenants: oneTenant, work: work}, err
+	return side{name: sum, tenants: oneTenant, work: work, stage: p.stage(onlyEvents)}, err
 }

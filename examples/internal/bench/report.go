@@ -18,7 +18,13 @@ type report struct {
 	Turn        float64      `json:"turn_seconds"`
 	Comparisons []comparison `json:"comparisons"`
 	Changes     []changeLine `json:"changes"`
-	LeftOut     []string     `json:"left_out,omitempty"`
+	LeftOut     []leftOut    `json:"left_out,omitempty"`
+}
+
+// A leftOut is a row that could not be measured here.
+type leftOut struct {
+	Row    string `json:"row"`
+	Reason string `json:"reason"`
 }
 
 // A comparison is Purser against one reference.

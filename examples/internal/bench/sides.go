@@ -12,27 +12,38 @@ import (
 type maker func(ctx context.Context, p *place, at *closers) (side, error)
 
 // sides makes each side on a place of its own.
-func sides(ctx context.Context, h host, at *closers, makers ...maker) ([]side, error) {
+func sides(ctx context.Context, h host, budgets []watched, at *closers, makers ...maker) ([]side, error) {
 	all := make([]side, len(makers))
 	for i, makeSide := range makers {
-		p, err := h.place(ctx, at)
+		p, err := h.place(ctx, budgets, at)
 		if err != nil {
 			return nil, err
 		}
 		if all[i], err = makeSide(ctx, p, at); err != nil {
 			return nil, err
 		}
-		all[i].place = p
 	}
 	return all, nil
 }
+
+// as makes a side under another name.
+func as(name string, makeSide maker) maker {
+	return func(ctx context.Context, p *place, at *closers) (side, error) {
+		s, err := makeSide(ctx, p, at)
+		s.name = name
+		return s, err
+	}
+}
+
+// purser is the name of Purser's sides.
+const purser = "purser"
 
 // recordSide is Purser, an event a call.
 func recordSide(tenants int) maker {
 	return func(ctx context.Context, p *place, at *closers) (side, error) {
 		ledger, err := p.ledger(ctx, at, nil)
 		work := func(ctx context.Context, d *dealer) (int, error) { return record(ctx, ledger, d) }
-		return side{name: "purser", tenants: tenants, work: work, allEffects: true}, err
+		return side{name: purser, tenants: tenants, work: work, stage: p.stage(allEffects)}, err
 	}
 }
 
@@ -57,7 +68,7 @@ func batchSide(ctx context.Context, p *place, at *closers) (side, error) {
 		}
 		return len(batch), recordBatch(ctx, ledger, batch)
 	}
-	return side{name: "purser", tenants: manyTenants, work: work, allEffects: true}, err
+	return side{name: purser, tenants: manyTenants, work: work, stage: p.stage(allEffects)}, err
 }
 
 func recordBatch(ctx context.Context, ledger *budget.Ledger, batch []usage.Event) error {

@@ -20,11 +20,11 @@ type folder string
 const likeOpen = "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 
 // place makes a file with Purser's tables. It goes with the folder.
-func (f folder) place(ctx context.Context, at *closers) (*place, error) {
+func (f folder) place(ctx context.Context, budgets []watched, at *closers) (*place, error) {
 	path := filepath.Join(string(f), usage.NewID()+".db")
-	p := &place{url: "sqlite:" + path, fresh: []string{
+	p := &place{url: "sqlite:" + path, budgets: budgets, fresh: []string{
 		"DELETE FROM purser_events", "DELETE FROM purser_usage", "DELETE FROM purser_counters", "DELETE FROM purser_alerts",
-		"PRAGMA wal_checkpoint(TRUNCATE)",
+		"DELETE FROM purser_reservations", "PRAGMA wal_checkpoint(TRUNCATE)",
 	}}
 	if err := p.migrate(ctx); err != nil {
 		return nil, err
@@ -67,13 +67,13 @@ func sqliteNaiveSide(ctx context.Context, p *place, at *closers) (side, error) {
 	w, err := newWriter(ctx, p, at)
 	work := func(ctx context.Context, d *dealer) (int, error) {
 		now := time.Now().UTC()
-		changes, err := effectsOf(d.event(), now)
+		changes, err := effectsOf(p.budgets, d.event(), now)
 		if err != nil {
 			return 0, err
 		}
 		return 1, w.record(ctx, changes, now)
 	}
-	return side{name: naive, tenants: manyTenants, work: work, allEffects: true}, err
+	return side{name: naive, tenants: manyTenants, work: work, stage: p.stage(allEffects)}, err
 }
 
 // record applies the effects in a transaction. An error ends the run, and the connection the transaction.

@@ -16,7 +16,11 @@ var (
 	}
 	eventColumns = concat([]string{"tenant", "id", "time", "user_id", "api_key", "resource", "labels"}, amountColumns,
 		[]string{"hash", "flags", "corrects", "cost_before", "reason", "recorded_at"})
-	sumColumns   = concat([]string{"grain", "bucket", "tenant", "user_id", "api_key", "resource"}, amountColumns)
+	sumColumns         = concat([]string{"grain", "bucket", "tenant", "user_id", "api_key", "resource"}, amountColumns)
+	reservationColumns = concat([]string{"tenant", "id", "time", "user_id", "api_key", "resource", "labels"}, amountColumns,
+		[]string{"hash", "state", "lease", "expires_at", "holds"})
+	counterKey   = []string{"budget", "scope_value", "period_start"}
+	counterRest  = []string{"adjusted", "pruned", "denied", "would_deny", "episode", "leased", "wanted", "expired", "expired_held"}
 	alertColumns = []string{
 		"id", "budget", "budget_name", "scope_value", "period_start", "period_end", "kind", "threshold", "level", "episode", "metric",
 		"used", "budget_limit", "time", "late", "superseded", "message",
@@ -34,12 +38,18 @@ func concat(lists ...[]string) []string {
 // What the references execute, as one would write it by hand. SQLite understands these placeholders too.
 var (
 	insertEvent = inserting("purser_events", eventColumns) + " ON CONFLICT (tenant, id) DO NOTHING"
-	addCounter  = inserting("purser_counters", []string{"budget", "scope_value", "period_start", "recorded"},
-		"adjusted", "reserved", "pruned", "denied", "would_deny", "episode", "leased", "wanted", "expired", "expired_held") +
-		" ON CONFLICT (budget, period_start, scope_value) DO UPDATE SET recorded = purser_counters.recorded + excluded.recorded RETURNING recorded"
+	addCounter  = inserting("purser_counters", concat(counterKey, []string{"recorded", "reserved"}), counterRest...) +
+		" ON CONFLICT (budget, period_start, scope_value) DO UPDATE SET " +
+		adding("purser_counters", []string{"recorded", "reserved"}) + " RETURNING recorded"
 	addSum = inserting("purser_usage", sumColumns) +
 		" ON CONFLICT (grain, bucket, tenant, user_id, api_key, resource) DO UPDATE SET " + adding("purser_usage", amountColumns)
-	insertAlert = inserting("purser_alerts", alertColumns) + " ON CONFLICT DO NOTHING"
+	insertAlert       = inserting("purser_alerts", alertColumns) + " ON CONFLICT DO NOTHING"
+	insertReservation = inserting("purser_reservations", reservationColumns)
+	deleteReservation = "DELETE FROM purser_reservations WHERE tenant = $1 AND id = $2"
+	takeRoom          = "UPDATE purser_counters SET reserved = reserved + $4 WHERE budget = $1 AND scope_value = $2 AND period_start = $3" +
+		" AND recorded + adjusted + reserved + $4 <= $5"
+	createCounter = inserting("purser_counters", counterKey, concat([]string{"recorded", "reserved"}, counterRest)...) + " ON CONFLICT DO NOTHING"
+
 	sumOfPeriod = "SELECT CAST(SUM(nanodollars) AS bigint) FROM purser_events WHERE tenant = $1 AND time >= $2 AND time < $3"
 )
 

@@ -37,13 +37,20 @@ func names(kind string, n int) []string {
 	return all
 }
 
-// models have prices in 1e-9 dollars per token.
-var models = []struct {
+// A model has prices in 1e-9 dollars per token.
+type model struct {
 	name          string
 	input, output int64
-}{
+}
+
+var models = []model{
 	{"small", 150, 600},
 	{"large", 2500, 10000},
+}
+
+func (m *model) amounts(input, output int64) usage.Amounts {
+	cost := decimal.New(input*m.input+output*m.output, -usage.Dollars.Scale())
+	return usage.Amounts{InputTokens: input, OutputTokens: output, Cost: &cost}
 }
 
 // A dealer makes up the events of one caller.
@@ -57,23 +64,34 @@ func newDealer(caller, tenants int) *dealer {
 	return &dealer{rng: rand.New(rand.NewPCG(uint64(caller), 0)), tenants: tenants}
 }
 
+// mostOutput is how many tokens an answer has at the most.
+const mostOutput = 1020
+
 // event returns the next event, without a time.
 func (d *dealer) event() usage.Event {
+	e := d.errand()
+	return usage.Event{ID: usage.NewID(), Subject: e.request.Subject, Amounts: e.used}
+}
+
+// An errand is what room is reserved for, and what it uses in the end: its answer is shorter than it may be.
+type errand struct {
+	request budget.Request // without an id
+	used    usage.Amounts
+}
+
+// errand returns the next errand.
+func (d *dealer) errand() errand {
 	user := d.rng.IntN(users)
-	model := models[d.rng.IntN(len(models))]
-	input, output := 100+d.rng.Int64N(4000), 20+d.rng.Int64N(1000)
-	cost := decimal.New(input*model.input+output*model.output, -usage.Dollars.Scale())
-	return usage.Event{
-		ID: usage.NewID(),
-		Subject: usage.Subject{
-			Tenant:   tenantNames[user%d.tenants],
-			User:     userNames[user],
-			APIKey:   keyNames[user],
-			Resource: model.name,
-			Labels:   map[string]string{"team": teamNames[user%teams]},
-		},
-		Amounts: usage.Amounts{InputTokens: input, OutputTokens: output, Cost: &cost},
+	m := &models[d.rng.IntN(len(models))]
+	input, output := 100+d.rng.Int64N(4000), 20+d.rng.Int64N(mostOutput-20)
+	subject := usage.Subject{
+		Tenant:   tenantNames[user%d.tenants],
+		User:     userNames[user],
+		APIKey:   keyNames[user],
+		Resource: m.name,
+		Labels:   map[string]string{"team": teamNames[user%teams]},
 	}
+	return errand{budget.Request{Subject: subject, Estimate: m.amounts(input, mostOutput)}, m.amounts(input, output)}
 }
 
 // A watched budget is one with what is computed from its limit once.
@@ -83,21 +101,36 @@ type watched struct {
 	marks []alert.Mark
 }
 
-// budgets are the three that count every event. The limits are such that some counters cross their levels in every turn.
-var budgets = watch(
-	budget.Budget{
-		ID: "tenant-month", Name: "Each tenant, monthly", Metric: usage.Dollars, Limit: decimal.NewFromInt(1_000_000),
-		Schedule: period.Monthly, Scope: budget.Scope{usage.Tenant: budget.Each},
-	},
-	budget.Budget{
-		ID: "user-day", Name: "Each user, daily", Metric: usage.Tokens, Limit: decimal.NewFromInt(500_000),
-		Schedule: period.Daily, Scope: budget.Scope{usage.Tenant: budget.Each, usage.User: budget.Each},
-	},
-	budget.Budget{
-		ID: "key-hour", Name: "Each key, hourly", Metric: usage.Requests, Limit: decimal.NewFromInt(200),
-		Schedule: period.Hourly, Scope: budget.Scope{usage.APIKey: budget.Each},
-	},
+// Sets of budgets that count every event.
+var (
+	// tight have limits such that some counters cross their levels in every turn.
+	tight = three(1_000_000, 500_000, 200)
+	// ample have limits that no turn comes near: every request is admitted, and nothing alerts.
+	ample = three(100_000_000, 1e15, 1e12)
+	// hot is one counter, which every request is about.
+	hot = watch(budget.Budget{
+		ID: "all", Name: "All requests", Metric: usage.Requests, Limit: decimal.NewFromInt(1e12), Schedule: period.Lifetime,
+	})
 )
+
+// three returns a budget of each tenant's month, each user's day and each key's hour, with limits in dollars, tokens and
+// requests.
+func three(dollars, tokens, requests int64) []watched {
+	return watch(
+		budget.Budget{
+			ID: "tenant-month", Name: "Each tenant, monthly", Metric: usage.Dollars, Limit: decimal.NewFromInt(dollars),
+			Schedule: period.Monthly, Scope: budget.Scope{usage.Tenant: budget.Each},
+		},
+		budget.Budget{
+			ID: "user-day", Name: "Each user, daily", Metric: usage.Tokens, Limit: decimal.NewFromInt(tokens),
+			Schedule: period.Daily, Scope: budget.Scope{usage.Tenant: budget.Each, usage.User: budget.Each},
+		},
+		budget.Budget{
+			ID: "key-hour", Name: "Each key, hourly", Metric: usage.Requests, Limit: decimal.NewFromInt(requests),
+			Schedule: period.Hourly, Scope: budget.Scope{usage.APIKey: budget.Each},
+		},
+	)
+}
 
 func watch(all ...budget.Budget) []watched {
 	budgets := make([]watched, len(all))
@@ -121,29 +154,32 @@ type effects struct {
 	sums     []effect // per quarter hour, day and month
 }
 
-// A counting adds units to a counter of a budget.
+// A counting adds units to a counter of a budget, and gives back what was held of it.
 type counting struct {
 	budget *watched
 	key    budget.CounterKey
 	units  int64
+	held   int64
 }
 
 // effectsOf returns the effects of an event that is recorded now.
-func effectsOf(e usage.Event, now time.Time) (effects, error) {
+func effectsOf(budgets []watched, e usage.Event, now time.Time) (effects, error) {
 	totals, err := e.Totals()
 	if err != nil {
 		return effects{}, err
 	}
-	return effects{event: eventRow(e, totals, now), counters: countings(e, totals, now), sums: sums(e, totals, now)}, nil
+	return effects{
+		event: eventRow(e, totals, now), counters: countings(budgets, e.Subject, totals, now), sums: sums(e, totals, now),
+	}, nil
 }
 
-func countings(e usage.Event, totals usage.Totals, now time.Time) []counting {
+func countings(budgets []watched, s usage.Subject, totals usage.Totals, now time.Time) []counting {
 	all := make([]counting, len(budgets))
 	for i := range budgets {
 		b := &budgets[i]
-		value, _ := b.Scope.Match(e.Subject)
+		value, _ := b.Scope.Match(s)
 		key := budget.CounterKey{Budget: b.ID, Value: value.Key(), Start: b.Schedule.Bounds(now).Start.UnixMicro()}
-		all[i] = counting{b, key, b.Metric.Of(totals)}
+		all[i] = counting{budget: b, key: key, units: b.Metric.Of(totals)}
 	}
 	return all
 }
@@ -168,10 +204,13 @@ func amounts(t usage.Totals) effect {
 // eventRow returns the row that Purser stores of an event whose time was not given, in the order of eventColumns.
 func eventRow(e usage.Event, totals usage.Totals, now time.Time) effect {
 	hash := e.Hash()
-	labels := `{"team":"` + e.Labels["team"] + `"}`
-	values := append(effect{e.Tenant, e.ID, now.UnixMicro(), e.User, e.APIKey, e.Resource, labels}, amounts(totals)...)
+	values := append(effect{e.Tenant, e.ID, now.UnixMicro(), e.User, e.APIKey, e.Resource, labelsText(e.Labels)}, amounts(totals)...)
 	return append(values, hash[:], int64(budget.CostGiven), "", int64(0), "", now.UnixMicro())
 }
 
-// values returns the counter's key and what to add.
-func (c counting) values() effect { return effect{c.key.Budget, c.key.Value, c.key.Start, c.units} }
+func labelsText(labels map[string]string) string { return `{"team":"` + labels["team"] + `"}` }
+
+// values returns the counter's key and what to add to what is recorded and reserved.
+func (c counting) values() effect {
+	return effect{c.key.Budget, c.key.Value, c.key.Start, c.units, -c.held}
+}
