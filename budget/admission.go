@@ -78,6 +78,7 @@ type admission struct {
 	more    bool                     // there may be more overdue reservations than were taken
 	charges *sums
 	refused map[CounterKey]*cached // the counters that refused a request
+	after   map[CounterKey]Counter // those that were changed, as they are after it
 }
 
 // A shortError says that a request lacks room only because of what others have leased.
@@ -185,6 +186,14 @@ func (a *admission) insert(ctx context.Context) error {
 		return fmt.Errorf("insert events: %w", err)
 	}
 	batch.answer(inserted)
+	for e := range a.claims(settle) {
+		if e.outcome == Duplicate {
+			// What stands says how it was settled. One of this transaction that is not in Taken was marked alike.
+			if stands, taken := inserted.Taken[e.event.Key()]; taken {
+				e.claim.late = stands.Flags&Late != 0
+			}
+		}
+	}
 	for i, e := range a.entries {
 		if e.outcome != Recorded {
 			continue
@@ -248,20 +257,6 @@ func (a *admission) end(context.Context) error {
 		}
 	}
 	return nil
-}
-
-// takeShares takes out of leases what a reservation held of them. A lease holds nothing of a budget that counts anew.
-func (a *admission) takeShares(shares []share) {
-	for _, s := range shares {
-		r := a.rows[s.part.row]
-		if r == nil || r.gone || len(r.Holds) != 1 {
-			continue
-		}
-		taken := Hold{CounterKey: r.Holds[0].CounterKey, Units: min(s.units, r.Holds[0].Units)}
-		a.adds.hold(&r.StoredReservation, taken, -1)
-		r.Holds = []Hold{{CounterKey: taken.CounterKey, Units: r.Holds[0].Units - taken.Units}}
-		r.changed = true
-	}
 }
 
 // claims yields the entries that do one thing, each with its reservation, nil if there is none.
@@ -363,13 +358,9 @@ func (a *admission) judge(ctx context.Context) error {
 			keys = append(keys, b.hold.CounterKey)
 		}
 	}
-	for e, r := range a.claims(keep) {
-		keys = append(keys, e.claim.order.part.counter)
-		if r != nil {
-			for _, h := range r.Holds {
-				keys = append(keys, h.CounterKey)
-			}
-		}
+	keeps := a.keeps()
+	for _, k := range keeps {
+		keys = append(keys, k.entry.claim.order.part.counter)
 	}
 	if len(keys) == 0 && len(asked) == 0 {
 		return nil
@@ -386,10 +377,8 @@ func (a *admission) judge(ctx context.Context) error {
 			return err
 		}
 	}
-	for i, e := range a.entries {
-		if e.claim != nil && e.claim.act == keep {
-			a.keepLease(e, a.known.budgets[i], counters)
-		}
+	for _, k := range keeps {
+		a.keepLease(k, counters)
 	}
 	return nil
 }
@@ -499,12 +488,13 @@ func (a *admission) admit(ask asking, counters tallies) error {
 	if j.refused && a.more {
 		return errOverdue
 	}
-	if short := j.shortOfLeased(); len(short) > 0 && !e.claim.final {
-		for _, key := range short {
-			tally := a.adds[key]
-			tally.Wanted++
-			a.adds[key] = tally
-		}
+	short := j.shortOfLeased()
+	for _, key := range short {
+		tally := a.adds[key]
+		tally.Wanted++
+		a.adds[key] = tally
+	}
+	if len(short) > 0 && !e.claim.final {
 		e.conclude(&shortError{short})
 		return nil
 	}
@@ -574,6 +564,7 @@ func (a *admission) write(ctx context.Context) error {
 		return nil
 	}
 	after, err := a.tx.Apply(ctx, w)
+	a.after = after
 	if errors.Is(err, ErrConflict) {
 		return errRetaken
 	}

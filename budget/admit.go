@@ -64,7 +64,7 @@ const (
 func (a *bid) judge(t Tally, resource string, admitUnknown bool) Reason {
 	room := t.room(a.budget.limit)
 	switch {
-	case len(a.budget.AllowedResources) > 0 && !slices.Contains(a.budget.AllowedResources, resource):
+	case !a.budget.allows(resource):
 		return ResourceNotAllowed
 	case a.guess && a.hold.Units == 0 && !admitUnknown:
 		return EstimateRequired
@@ -73,6 +73,11 @@ func (a *bid) judge(t Tally, resource string, admitUnknown bool) Reason {
 	default:
 		return Fits
 	}
+}
+
+// allows reports whether a reservation may be for the resource.
+func (b *Budget) allows(resource string) bool {
+	return len(b.AllowedResources) == 0 || slices.Contains(b.AllowedResources, resource)
 }
 
 // room returns what of a limit is neither used nor reserved: not above 0 where there is none.

@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ type cache struct {
 	catalog Catalog
 	zone    reportingZone
 	shapes  []matcher
+	byLabel bool                   // some of the shapes name a label
 	known   map[ScopeKey][]*cached // also the keys that have no definitions
 }
 
@@ -44,6 +46,7 @@ func newCached(d Definition) *cached {
 type found struct {
 	catalog Catalog
 	zone    reportingZone
+	byLabel bool        // labels matter to some budget, maybe of other subjects
 	budgets [][]*cached // by subject, in the order given: the candidates, whose Charge has the last word
 }
 
@@ -88,7 +91,7 @@ func (c *cache) lookup(subjects []usage.Subject) (f found, complete bool) {
 	if !c.loaded {
 		return found{}, false
 	}
-	f = found{catalog: c.catalog, zone: c.zone, budgets: make([][]*cached, len(subjects))}
+	f = found{catalog: c.catalog, zone: c.zone, byLabel: c.byLabel, budgets: make([][]*cached, len(subjects))}
 	for i, subject := range subjects {
 		for _, shape := range c.shapes {
 			key, covers := shape.key(subject)
@@ -155,6 +158,7 @@ func (c *cache) put(catalog Catalog, zone reportingZone, shapes []matcher, keys 
 	defer c.mu.Unlock()
 	if c.startsAnew(catalog.Version, len(keys)) {
 		c.loaded, c.catalog, c.zone, c.shapes = true, catalog, zone, shapes
+		c.byLabel = slices.ContainsFunc(shapes, matcher.byLabel)
 		c.known = make(map[ScopeKey][]*cached, len(keys))
 		c.version.Store(catalog.Version)
 	}
@@ -213,6 +217,8 @@ func newMatcher(shape Shape) (matcher, error) {
 	}
 	return m, nil
 }
+
+func (m matcher) byLabel() bool { return slices.ContainsFunc(m.dimensions, usage.Dimension.IsLabel) }
 
 // key returns the key under which budgets of this shape that may cover the subject stand, and false if none can.
 func (m matcher) key(subject usage.Subject) (ScopeKey, bool) {

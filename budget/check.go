@@ -80,9 +80,8 @@ func freeCounters(ctx context.Context, r ReadTx, bids []bid) (tallies, error) {
 			return nil, err
 		}
 		for _, h := range overdue.Holds {
-			if tally, asked := free[h.CounterKey]; asked {
-				tally.Reserved -= h.Units
-				free[h.CounterKey] = tally
+			if _, asked := free[h.CounterKey]; asked {
+				free.hold(&overdue, h, -1)
 			}
 		}
 	}

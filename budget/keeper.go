@@ -9,83 +9,138 @@ import (
 	"time"
 )
 
-// pollInterval is how often a process looks whether others want the room that it has leased.
-const pollInterval = 50 * time.Millisecond
+const (
+	// pollInterval is how often a process looks whether others want the room that it has leased, and whether budgets have
+	// changed.
+	pollInterval = 50 * time.Millisecond
 
-// keepLeases keeps this process's leases until ctx ends, then gives them back. It reports false if somebody does already.
+	// retryInterval is how long a process waits that the store has failed.
+	retryInterval = 500 * time.Millisecond
+)
+
+// keepLeases keeps this process's leases until ctx ends, then gives them back. While somebody else does, it waits for that
+// to end.
 func (l *Ledger) keepLeases(ctx context.Context) {
-	if !l.leases.start() {
-		<-ctx.Done()
+	select {
+	case l.leases.keeping <- struct{}{}:
+		defer func() { <-l.leases.keeping }()
+	case <-ctx.Done():
 		return
 	}
+	l.leases.run(true)
 	var settling sync.WaitGroup
 	settling.Go(func() { l.settleQueued(ctx) })
+	l.keepOn(ctx)
+	l.leases.run(false)
+	settling.Wait()
+	if err := l.keep(ctx, true, true); err != nil {
+		l.options.OnError(err)
+	}
+}
+
+// keepOn keeps the leases until ctx ends.
+func (l *Ledger) keepOn(ctx context.Context) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		l.keep(ctx, false)
+		var err error
 		select {
 		case <-ctx.Done():
 		case <-l.leases.nudge:
+			err = l.keep(ctx, false, false)
 		case <-ticker.C:
-			l.watch(ctx)
+			err = errors.Join(l.watch(ctx), l.keep(ctx, true, false))
+		}
+		if err != nil && ctx.Err() == nil {
+			l.options.OnError(err)
+			_ = l.pause(ctx, retryInterval)
 		}
 	}
-	l.leases.stop()
-	settling.Wait()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.options.CloseTimeout)
-	defer cancel()
-	l.keep(closing, true)
 }
 
-// settleQueued records what waits to be settled, until ctx has ended and nothing waits any more.
-func (l *Ledger) settleQueued(ctx context.Context) {
-	for {
+// run says whether a Run keeps the leases.
+func (l *leases) run(running bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running = running
+}
+
+func (l *leases) runs() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running
+}
+
+// giveBack gives back what is free after Run has ended. What can't be given back comes back when the lease ends.
+func (l *Ledger) giveBack(ctx context.Context) {
+	for !l.leases.runs() {
 		select {
-		case e := <-l.leases.settles:
-			l.settleWith(ctx, e)
-		case <-ctx.Done():
-			l.leases.stop() // nothing more is queued
-			for {
-				select {
-				case e := <-l.leases.settles:
-					l.settleWith(context.WithoutCancel(ctx), e)
-				default:
-					return
-				}
+		case l.leases.keeping <- struct{}{}:
+			defer func() { <-l.leases.keeping }()
+			if err := l.keep(ctx, true, true); err != nil {
+				l.options.OnError(err)
 			}
+			return
+		default: // a Run begins or ends, or another does the same
 		}
-	}
-}
-
-// settleWith records an entry and those that wait behind it.
-func (l *Ledger) settleWith(ctx context.Context, e *entry) {
-	entries := []*entry{e}
-	for len(entries) < maxFlush && len(l.leases.settles) > 0 {
-		entries = append(entries, <-l.leases.settles)
-	}
-	for {
-		_, err := l.submitGroup(context.WithoutCancel(ctx), entries)
-		if err == nil {
-			break
-		}
-		l.options.OnError(fmt.Errorf("settle %d reservations: %w", len(entries), err))
-		if ctx.Err() != nil || !isStoreFailure(err) {
+		if l.pause(ctx, firstWait) != nil {
 			return
 		}
 	}
-	for _, e := range entries {
-		if e.err != nil {
-			l.options.OnError(fmt.Errorf("settle reservation %q: %w", e.event.ID, e.err))
-		}
-	}
 }
 
-// later queues the entry to be recorded by Run. It reports false if that can't be: Run does not run, or too many wait.
+// keep carries out what is to be done, in transactions shared with other callers.
+func (l *Ledger) keep(ctx context.Context, all, closing bool) error {
+	var errs []error
+	for orders := range slices.Chunk(l.leases.orders(all, closing), maxFlush) {
+		entries := make([]*entry, len(orders))
+		for i, o := range orders {
+			entries[i] = newClaim(keep, StoredReservation{ID: o.part.row.ID, Subject: o.part.subject}, l.now())
+			entries[i].claim.key, entries[i].claim.order = o.part.row, o
+		}
+		// Not even the end of Run keeps it from hearing what became of them.
+		_, err := l.submitGroup(context.WithoutCancel(ctx), entries)
+		for _, e := range entries {
+			if err == nil {
+				err = e.err
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("keep leases: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// watch looks whether others want what this process has leased, and whether the budgets are those that it knows.
+func (l *Ledger) watch(ctx context.Context) error {
+	known := l.cache.version.Load()
+	for keys := range slices.Chunk(l.leases.watched(), pageSize) {
+		err := l.view(ctx, "watch leases", func(r ReadTx) error {
+			catalog, err := r.Catalog(ctx)
+			if err != nil {
+				return err
+			}
+			if catalog.Version != known {
+				l.cache.forget(known)
+			}
+			counters, err := r.Counters(ctx, CounterQuery{Keys: keys})
+			l.leases.saw(counters)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// later queues an entry that settles a reservation, to be recorded by Run. It reports false if that can't be: the
+// reservation holds nothing, Run does not run, or too many wait.
 func (l *leases) later(e *entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.options.AsyncSettle || !l.running {
+	if !l.options.AsyncSettle || !l.running || len(e.claim.shares) == 0 {
 		return false
 	}
 	select {
@@ -96,126 +151,76 @@ func (l *leases) later(e *entry) bool {
 	}
 }
 
-func (l *leases) start() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	started := !l.running
-	l.running = true
-	return started
-}
-
-func (l *leases) stop() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.running = false
-}
-
-// keep carries out what is to be done, in transactions shared with other callers.
-func (l *Ledger) keep(ctx context.Context, closing bool) {
-	orders := l.leases.orders(l.cache.version.Load(), closing)
-	for some := range slices.Chunk(orders, maxFlush) {
-		if err := l.carryOut(ctx, some); err != nil && ctx.Err() == nil {
-			l.options.OnError(fmt.Errorf("keep leases: %w", err))
-		}
-	}
-}
-
-func (l *Ledger) carryOut(ctx context.Context, orders []*leaseOrder) error {
-	sent := l.leases.clock.now()
-	entries := make([]*entry, len(orders))
-	for i, o := range orders {
-		e := newClaim(keep, StoredReservation{ID: o.part.row.ID, Subject: o.part.subject}, l.now())
-		e.claim.key, e.claim.order = o.part.row, o
-		entries[i] = e
-	}
-	if _, err := l.submitGroup(ctx, entries); err != nil {
-		return err
-	}
-	var errs []error
-	for i, e := range entries {
-		if e.err != nil {
-			errs = append(errs, e.err)
-			continue
-		}
-		l.leases.answered(orders[i], sent)
-	}
-	return errors.Join(errs...)
-}
-
-// watch looks whether others want what this process has leased.
-func (l *Ledger) watch(ctx context.Context) {
-	for keys := range slices.Chunk(l.leases.watched(), pageSize) {
-		counters, err := l.counters(ctx, CounterQuery{Keys: keys})
-		if err != nil {
-			if ctx.Err() == nil {
-				l.options.OnError(fmt.Errorf("watch leases: %w", err))
+// settleQueued records what waits to be settled, until ctx has ended and nothing waits any more. While the store is away it
+// goes on trying, at the end for the ledger's CloseTimeout.
+func (l *Ledger) settleQueued(ctx context.Context) {
+	var waiting []*entry
+	for ctx.Err() == nil {
+		if len(waiting) == 0 {
+			select {
+			case e := <-l.leases.settles:
+				waiting = append(waiting, e)
+			case <-ctx.Done():
 			}
-			return
 		}
-		l.leases.saw(counters)
+		waiting = l.settleSome(ctx, waiting)
+	}
+	l.leases.run(false) // nothing more is queued
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.options.CloseTimeout)
+	defer cancel()
+	for closing.Err() == nil && len(waiting)+len(l.leases.settles) > 0 {
+		waiting = l.settleSome(closing, waiting)
+	}
+	for len(l.leases.settles) > 0 {
+		waiting = append(waiting, <-l.leases.settles)
+	}
+	if len(waiting) > 0 {
+		l.leases.flushed(waiting, nil)
+		l.options.OnError(fmt.Errorf("%w: %d settlements were not recorded", ErrUnavailable, len(waiting)))
 	}
 }
 
-// keepLease grants more to a lease, takes some back, and makes it last, by the budgets as they are now.
-func (a *admission) keepLease(e *entry, budgets []*cached, counters tallies) {
-	o := e.claim.order
-	r := a.rows[e.claim.key]
-	e.conclude(nil)
-	if r == nil && o.want > 0 {
-		r = &row{StoredReservation: StoredReservation{
-			ID: e.claim.key.ID, Time: e.event.RecordedAt, Lease: true, Holds: []Hold{{CounterKey: o.part.counter}},
-		}}
-		a.rows[e.claim.key] = r
+// settleSome records entries, and those that are queued behind them. It returns those that are to be tried again, after
+// a while.
+func (l *Ledger) settleSome(ctx context.Context, entries []*entry) (again []*entry) {
+	for len(entries) < maxFlush && len(l.leases.settles) > 0 {
+		entries = append(entries, <-l.leases.settles)
 	}
-	if r == nil || r.gone || len(r.Holds) != 1 {
-		return // it has ended, or its budget counts anew
+	if len(entries) == 0 {
+		return nil
 	}
-	hold := &r.Holds[0]
-	tally := counters[hold.CounterKey]
-	change := -min(max(o.giveBack, 0), hold.Units)
-	if b := stillThere(budgets, e, hold.CounterKey); b != nil {
-		change += grant(o.want, tally.room(b.limit), o.unit)
+	l.leases.flushing(entries)
+	_, err := l.submitGroup(context.WithoutCancel(ctx), entries)
+	if err != nil {
+		again = entries
+		err = fmt.Errorf("settle %d reservations: %w", len(entries), err)
 	} else {
-		change = -hold.Units // nothing more is admitted from it
+		again, err = l.settled(entries)
 	}
-	*hold = Hold{CounterKey: hold.CounterKey, Units: hold.Units + change}
-	for _, tallies := range []tallies{counters, a.adds} {
-		tally := tallies[hold.CounterKey]
-		tally.Reserved += change
-		tally.Leased += change
-		tallies[hold.CounterKey] = tally
+	if err != nil {
+		l.options.OnError(err)
 	}
-	o.wanted = tally.Wanted
-	r.Expires, r.changed = micros(a.now.Add(o.ttl)), true
-	r.gone = hold.Units == 0 && (o.end || !r.stands)
+	if len(again) > 0 {
+		_ = l.pause(ctx, retryInterval)
+	}
+	return again
 }
 
-// stillThere returns the budget of a lease's counter if it still counts what the lease is for.
-func stillThere(budgets []*cached, e *entry, key CounterKey) *cached {
-	for _, b := range budgets {
-		if b.ID != key.Budget || b.Disabled {
-			continue
+// settled takes entries out of the queue's care that were flushed, but for those that met with a failure of the store,
+// which it returns. The error is what became of those that could not be settled.
+func (l *Ledger) settled(entries []*entry) (again []*entry, err error) {
+	var done []*entry
+	var errs []error
+	for _, e := range entries {
+		if e.err != nil {
+			errs = append(errs, fmt.Errorf("settle reservation %q: %w", e.event.ID, e.err))
 		}
-		charge, counts, err := b.Charge(&StoredEvent{Subject: e.event.Subject, Time: latest(time.UnixMicro(key.Start), b.window().Start)})
-		if err == nil && counts && charge.CounterKey == key {
-			return b
+		if isStoreFailure(e.err) {
+			again = append(again, e)
+		} else {
+			done = append(done, e)
 		}
 	}
-	return nil
-}
-
-// The least part of what is available that is leased at once is an eighth: others want some too. What is less than a few
-// requests' worth is left to be asked for one by one.
-const (
-	leasedPart   = 8
-	fewestLeased = 4
-)
-
-// grant returns how much to lease of what is available to one who wants so much.
-func grant(want, available, unit int64) int64 {
-	n := min(want, available/leasedPart)
-	if n < fewestLeased*max(unit, 1) {
-		return 0
-	}
-	return n
+	l.leases.flushed(done, nil)
+	return again, errors.Join(errs...)
 }

@@ -28,7 +28,8 @@ type core struct {
 	guesses guesses
 	outage  outage
 	leases  *leases // nil: there are none
-	queue   *queue  // nil: bound to a caller's transaction, nothing is grouped
+	pause   func(ctx context.Context, d time.Duration) error
+	queue   *queue // nil: bound to a caller's transaction, nothing is grouped
 }
 
 // Options configures a [Ledger]. A nil *Options means all defaults.
@@ -68,7 +69,7 @@ type Options struct {
 	// ReservationRetention is for how long Run keeps reservations that were released or have expired, so that they can be
 	// settled late. Defaults to 30 days.
 	ReservationRetention time.Duration
-	// OnError, if not nil, is called with errors that Run goes on after, on Run's goroutine.
+	// OnError, if not nil, is called with errors that Run goes on after, on goroutines of Run's, also at the same time.
 	OnError func(error)
 	// Observe, if not nil, is called after every such transaction, on the goroutine of one of its callers.
 	Observe func(Op)
@@ -84,7 +85,7 @@ type Op struct {
 
 // NewLedger returns a ledger on this store.
 func NewLedger(s Store, o *Options) *Ledger {
-	c := &core{store: s, cache: &cache{}}
+	c := &core{store: s, cache: &cache{}, pause: pause}
 	if o != nil {
 		c.options = *o
 	}
@@ -142,7 +143,19 @@ func (l *Ledger) WithStore(s Store) *Ledger {
 	// No leases: what is held for a transaction of the caller's is to be written in it.
 	//
 	// A cache of its own: what the caller's transaction changed must not be seen by others, for it may be rolled back.
-	return &Ledger{core: &core{store: s, options: l.options, cache: &cache{}}, actor: l.actor}
+	return &Ledger{core: &core{store: s, options: l.options, cache: &cache{}, pause: l.pause}, actor: l.actor}
+}
+
+// pause waits, unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (c *core) now() time.Time { return micros(c.options.Now()) }

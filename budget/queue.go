@@ -134,10 +134,13 @@ func (q *queue) appoint() {
 
 // flush records the entries within FlushTimeout. The results stand in the entries; an error says that the store failed,
 // and that none has a result.
-func (c *core) flush(ctx context.Context, entries []*entry) error {
+func (c *core) flush(ctx context.Context, entries []*entry) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.FlushTimeout)
 	defer cancel()
-	return c.recordApart(ctx, entries)
+	err = ErrOutcomeUnknown // should it panic
+	defer func() { c.leases.flushed(entries, err) }()
+	err = c.recordApart(ctx, entries)
+	return err
 }
 
 // recordApart records the entries in one transaction, or, if one of them is in the way of the others, each in its own.

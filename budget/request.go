@@ -5,6 +5,8 @@ import (
 	"maps"
 	"time"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/usage"
 )
@@ -50,10 +52,13 @@ func validateTTL(field string, d time.Duration) error {
 type request struct {
 	subject usage.Subject
 	id      string
+	named   bool         // by the caller, so that there may be a reservation with this id
 	time    time.Time    // names the periods
 	totals  usage.Totals // what is known of the estimate
+	costed  bool         // the cost was given
 	unknown unknown
-	hash    usage.Hash
+	hash    usage.Hash // zero: see seal
+	noted   bool       // what it lacked is to be leased
 	ttl     time.Duration
 }
 
@@ -71,16 +76,28 @@ func newRequest(r Request, at time.Time) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	subject := cloneSubject(r.Subject)
 	return &request{
-		subject: subject,
+		subject: cloneSubject(r.Subject),
 		id:      r.ID,
 		time:    micros(at),
 		totals:  totals,
+		costed:  r.Estimate.Cost != nil,
 		unknown: unknownOf(r.Estimate, totals),
-		hash:    usage.Event{ID: r.ID, Subject: subject, Amounts: r.Estimate}.Hash(),
 		ttl:     r.TTL,
 	}, nil
+}
+
+// seal returns the hash of what the caller asked for. It is computed once, and only for those that are compared: it takes as
+// long as an admission from memory. It is that of the request as an event.
+func (r *request) seal() usage.Hash {
+	if r.hash == (usage.Hash{}) {
+		amounts := amountsOf(r.totals)
+		if r.costed && amounts.Cost == nil {
+			amounts.Cost = new(decimal.Zero)
+		}
+		r.hash = usage.Event{ID: r.id, Subject: r.subject, Amounts: amounts}.Hash()
+	}
+	return r.hash
 }
 
 func (r *request) key() ReservationKey { return ReservationKey{Tenant: r.subject.Tenant, ID: r.id} }

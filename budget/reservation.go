@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -25,11 +26,11 @@ import (
 // Its methods may be called at the same time. All but Close of a nil Reservation panic.
 type Reservation struct {
 	ledger *Ledger
-	unheld bool // admitted without the store
+	unheld bool    // admitted without the store
+	leased *leased // admitted from memory; nil: not so
 
 	mu     sync.Mutex
-	row    StoredReservation
-	leased *leased                     // admitted from memory; nil: not so
+	row    StoredReservation           // if it is not leased
 	finish func(context.Context) error // what Settle or Release last tried
 	closed bool                        // and it succeeded
 }
@@ -38,7 +39,12 @@ type Reservation struct {
 func (r *Reservation) ID() string { return r.Key().ID }
 
 // Key returns what the reservation is known by in other processes: see [Ledger.Settle].
-func (r *Reservation) Key() ReservationKey { return r.stored().Key() }
+func (r *Reservation) Key() ReservationKey {
+	if r.leased != nil {
+		return r.leased.request.key()
+	}
+	return r.stored().Key()
+}
 
 // Time returns when the reservation was admitted, by the ledger's clock. It names the periods in which it holds.
 func (r *Reservation) Time() time.Time { return r.stored().Time }
@@ -51,15 +57,12 @@ func (r *Reservation) Expires() time.Time { return r.stored().Expires }
 func (r *Reservation) Unchecked() bool { return r.unheld }
 
 // Leased reports whether the reservation was admitted from memory: see [LeaseOptions].
-func (r *Reservation) Leased() bool { return r.fromLease() != nil }
-
-func (r *Reservation) fromLease() *leased {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.leased
-}
+func (r *Reservation) Leased() bool { return r.leased != nil }
 
 func (r *Reservation) stored() StoredReservation {
+	if r.leased != nil {
+		return r.ledger.leases.stored(r.leased)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.row
@@ -73,27 +76,40 @@ func (r *Reservation) Settle(ctx context.Context, a usage.Amounts) error {
 // SettleAs is Settle for work that was done otherwise than it was reserved for: by another resource, say.
 func (r *Reservation) SettleAs(ctx context.Context, s Settlement) error {
 	row := r.stored()
-	// Refused here, it does not count as tried: Close then settles at the estimate.
-	if _, err := r.ledger.settleEntry(row, s); err != nil {
+	e, err := r.ledger.settleEntry(row, s)
+	if err != nil {
+		// Refused here, it does not count as tried: Close then settles at the estimate.
 		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
 	}
-	return r.end(ctx, func(ctx context.Context) error { return r.settle(ctx, row, s, 0) })
+	var first atomic.Pointer[entry] // what was queued once is not to be touched again
+	first.Store(e)
+	return r.end(ctx, func(ctx context.Context) error {
+		if e := first.Swap(nil); e != nil {
+			return r.settle(ctx, e)
+		}
+		return r.settleAs(ctx, row, s, 0)
+	})
 }
 
-func (r *Reservation) settle(ctx context.Context, row StoredReservation, s Settlement, flags EventFlags) error {
-	var err error
-	if x := r.fromLease(); x != nil {
-		_, err = r.ledger.settleLeased(ctx, x, s, flags)
-	} else {
-		var e *entry
-		if e, err = r.ledger.settleEntry(row, s); err == nil {
-			e.event.Flags |= flags
-			e.claim.unheld = r.unheld
-			_, err = r.ledger.submitSettle(ctx, e)
-		}
-	}
+func (r *Reservation) settleAs(ctx context.Context, row StoredReservation, s Settlement, flags EventFlags) error {
+	e, err := r.ledger.settleEntry(row, s)
 	if err != nil {
 		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
+	}
+	e.event.Flags |= flags
+	return r.settle(ctx, e)
+}
+
+func (r *Reservation) settle(ctx context.Context, e *entry) (err error) {
+	id := e.event.ID
+	if r.leased != nil {
+		_, err = r.ledger.settleLeased(ctx, r.leased, e)
+	} else {
+		e.claim.unheld = r.unheld
+		_, err = r.ledger.submitSettle(ctx, e)
+	}
+	if err != nil {
+		return fmt.Errorf("settle reservation %q: %w", id, err)
 	}
 	return nil
 }
@@ -104,10 +120,11 @@ func (r *Reservation) Release(ctx context.Context) error {
 		if r.unheld {
 			return nil
 		}
-		if x := r.fromLease(); x != nil {
-			return r.ledger.leases.release(x)
+		key := r.Key()
+		if err := r.ledger.release(ctx, key, r.leased); err != nil {
+			return fmt.Errorf("release reservation %q: %w", key.ID, err)
 		}
-		return r.ledger.Release(ctx, r.Key())
+		return nil
 	})
 }
 
@@ -128,24 +145,19 @@ func (r *Reservation) Extend(ctx context.Context, d time.Duration) error {
 	if r.unheld {
 		return nil
 	}
-	row := r.stored()
 	var extended StoredReservation
 	var err error
-	x, atStore := r.fromLease(), false
-	if x != nil {
-		extended, atStore, err = r.ledger.extendLeased(ctx, x, d)
+	if r.leased != nil {
+		_, err = r.ledger.extendLeased(ctx, r.leased, d)
 	} else {
-		extended, err = r.ledger.extend(ctx, row, d)
+		extended, err = r.ledger.extend(ctx, r.stored(), d)
 	}
 	if err != nil {
-		return fmt.Errorf("extend reservation %q: %w", row.ID, err)
+		return fmt.Errorf("extend reservation %q: %w", r.ID(), err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.row = extended
-	if atStore {
-		r.leased = nil
-	}
 	return nil
 }
 
@@ -177,7 +189,7 @@ func (r *Reservation) abandon(ctx context.Context) error {
 	if row := r.stored(); r.ledger.options.ReleaseOnClose {
 		err = r.Release(ctx)
 	} else {
-		err = r.settle(ctx, row, Settlement{Amounts: amountsOf(row.Estimate)}, Estimated)
+		err = r.settleAs(ctx, row, Settlement{Amounts: amountsOf(row.Estimate)}, Estimated)
 	}
 	if errors.Is(err, ErrConflict) || errors.Is(err, ErrClosed) {
 		return nil

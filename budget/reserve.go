@@ -43,19 +43,21 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (*Reservation, error) {
 	if err != nil {
 		return nil, err
 	}
+	req.named = named
 	if l.leases != nil {
-		res, err := l.leases.admit(l.core, req, named)
+		x, err := l.leases.admit(l.core, req)
 		if err == nil {
-			res.ledger = l
+			return &Reservation{ledger: l, leased: x}, nil
 		}
 		if !errors.Is(err, errWithoutLease) {
-			return res, err
+			return nil, err
 		}
 	}
-	row, err := l.reserveStored(ctx, req, named)
+	row, err := l.reserveStored(ctx, req)
 	switch {
 	case err == nil:
 		l.outage.end()
+		l.leases.note(l.core, req)
 		return &Reservation{ledger: l, row: row}, nil
 	case l.options.FailOpen != nil && isStoreFailure(err):
 		return l.admitUnheld(req, err)
@@ -65,10 +67,11 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (*Reservation, error) {
 }
 
 // reserveStored asks the store for room.
-func (l *Ledger) reserveStored(ctx context.Context, r *request, named bool) (StoredReservation, error) {
+func (l *Ledger) reserveStored(ctx context.Context, r *request) (StoredReservation, error) {
+	r.seal()
 	return l.submitUntilRoom(ctx, func(final bool) *entry {
 		e := newClaim(reserve, StoredReservation{ID: r.id, Subject: r.subject}, r.time)
-		e.claim.request, e.claim.ttl, e.claim.named, e.claim.final = r, r.ttl, named, final
+		e.claim.request, e.claim.ttl, e.claim.named, e.claim.final = r, r.ttl, r.named, final
 		return e
 	})
 }
@@ -80,10 +83,10 @@ const (
 )
 
 // submitUntilRoom does what an entry says that asks for room. If it lacks what others have leased, these are asked to give
-// it back, and it is tried again.
+// it back, and it is tried again; but not in a transaction of the caller's, of which others would not hear before its end.
 func (l *Ledger) submitUntilRoom(ctx context.Context, entry func(final bool) *entry) (StoredReservation, error) {
 	for wait, waited := firstWait, time.Duration(0); ; wait *= 2 {
-		e := entry(waited >= longestAsk)
+		e := entry(waited >= longestAsk || l.queue == nil)
 		err := l.submitClaim(ctx, e)
 		var short *shortError
 		if !errors.As(err, &short) {
@@ -91,12 +94,8 @@ func (l *Ledger) submitUntilRoom(ctx context.Context, entry func(final bool) *en
 		}
 		l.leases.yieldTo(short.counters)
 		wait = min(wait, longestAsk-waited)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return StoredReservation{}, ctx.Err()
+		if err := l.pause(ctx, wait); err != nil {
+			return StoredReservation{}, err
 		}
 		waited += wait
 	}
@@ -151,18 +150,26 @@ func (l *Ledger) Settle(ctx context.Context, key ReservationKey, s Settlement) (
 }
 
 func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement) (Result, error) {
-	if x := l.leases.find(key); x != nil {
-		return l.settleLeased(ctx, x, s, 0)
+	x := l.leases.find(key)
+	var r StoredReservation
+	var err error
+	if x != nil {
+		r = l.leases.stored(x)
+	} else {
+		r, err = l.findReservation(ctx, key)
 	}
-	r, err := l.findReservation(ctx, key)
-	if err != nil {
+	var e *entry
+	if err == nil {
+		e, err = l.settleEntry(r, s)
+	}
+	switch {
+	case err != nil:
 		return Result{ID: key.ID, Outcome: Invalid, Err: err}, err
+	case x != nil:
+		return l.settleLeased(ctx, x, e)
+	default:
+		return l.submitSettle(ctx, e)
 	}
-	e, err := l.settleEntry(r, s)
-	if err != nil {
-		return Result{ID: key.ID, Outcome: Invalid, Err: err}, err
-	}
-	return l.submitSettle(ctx, e)
 }
 
 // settleEntry returns an entry that settles the reservation.
@@ -185,35 +192,29 @@ func (l *Ledger) settleEntry(r StoredReservation, s Settlement) (*entry, error) 
 	return e, nil
 }
 
-// settleLeased settles a reservation that was admitted from memory.
-func (l *Ledger) settleLeased(ctx context.Context, x *leased, s Settlement, flags EventFlags) (Result, error) {
-	e, err := l.settleEntry(x.row, s)
-	if err != nil {
-		return Result{ID: x.row.ID, Outcome: Invalid, Err: err}, err
+// settleLeased settles a reservation that was admitted from memory by an entry of settleEntry.
+func (l *Ledger) settleLeased(ctx context.Context, x *leased, e *entry) (Result, error) {
+	e.claim.leased, e.claim.shares = x, l.leases.settle(x)
+	// Nobody else can have one with an id that was made here.
+	e.claim.named = x.request.named || len(e.claim.shares) == 0
+	if l.leases.later(e) {
+		return Result{ID: e.event.ID, Outcome: Recorded}, nil
 	}
-	e.event.Flags |= flags
-	e.claim.leased, e.claim.shares = x, l.leases.settling(x)
-	e.claim.named = len(e.claim.shares) == 0
-	if e.claim.shares != nil && l.leases.later(e) {
-		return Result{ID: x.row.ID, Outcome: Recorded}, nil
-	}
-	result, err := l.submitSettle(ctx, e)
-	if err != nil {
-		l.leases.unsettled(x)
-	}
-	return result, err
+	return l.submitSettle(ctx, e)
 }
 
 func (l *Ledger) submitSettle(ctx context.Context, e *entry) (Result, error) {
-	id := e.event.ID
-	if taken, err := l.submitGroup(ctx, []*entry{e}); err != nil {
-		result := Result{ID: id, Outcome: NotTried, Err: err}
-		if taken {
-			result.Outcome = Unknown
-		}
-		return result, err
+	id, claim := e.event.ID, e.claim
+	taken, err := l.submitGroup(ctx, []*entry{e})
+	switch {
+	case err == nil:
+		return e.result(id), e.err
+	case taken:
+		return Result{ID: id, Outcome: Unknown, Err: err}, err
+	default:
+		l.leases.flushed([]*entry{{claim: claim}}, nil)
+		return Result{ID: id, Outcome: NotTried, Err: err}, err
 	}
-	return e.result(id), e.err
 }
 
 // Release gives back what a reservation holds, the work not having been done. Releasing one that was released or has
@@ -222,16 +223,28 @@ func (l *Ledger) submitSettle(ctx context.Context, e *entry) (Result, error) {
 // Errors: ErrClosed if it was settled, ErrNotFound, and what the store says.
 func (l *Ledger) Release(ctx context.Context, key ReservationKey) error {
 	err := validateKey(key)
-	if x := l.leases.find(key); x != nil {
-		err = l.leases.release(x)
-	} else if err == nil {
-		r := StoredReservation{ID: key.ID, Subject: usage.Subject{Tenant: key.Tenant}}
-		err = l.submitClaim(ctx, newClaim(release, r, l.now()))
+	if err == nil {
+		err = l.release(ctx, key, l.leases.find(key))
 	}
 	if err != nil {
 		return fmt.Errorf("release reservation %q: %w", key.ID, err)
 	}
 	return nil
+}
+
+// release gives back what the reservation holds; x is nil if it is one of the store's.
+func (l *Ledger) release(ctx context.Context, key ReservationKey, x *leased) error {
+	if x != nil {
+		running, err := l.leases.release(x)
+		if err == nil && !running {
+			l.giveBack(ctx)
+		}
+		if !errors.Is(err, errWithoutLease) {
+			return err
+		}
+	}
+	r := StoredReservation{ID: key.ID, Subject: usage.Subject{Tenant: key.Tenant}}
+	return l.submitClaim(ctx, newClaim(release, r, l.now()))
 }
 
 // Extend makes a reservation hold its room for so long from now, by the store's clock, and never for less than it would
@@ -241,13 +254,14 @@ func (l *Ledger) Release(ctx context.Context, key ReservationKey) error {
 // Errors: those of [Ledger.Reserve], ErrClosed if it was settled or released, ErrNotFound.
 func (l *Ledger) Extend(ctx context.Context, key ReservationKey, d time.Duration) (time.Time, error) {
 	var r StoredReservation
-	err := validateKey(key)
+	err := errors.Join(validateKey(key), validateTTL("extend_by", d))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("extend reservation %q: %w", key.ID, err)
+	}
 	if x := l.leases.find(key); x != nil {
-		r, _, err = l.extendLeased(ctx, x, d)
-	} else if err == nil {
-		if r, err = l.findReservation(ctx, key); err == nil {
-			r, err = l.extend(ctx, r, d)
-		}
+		r, err = l.extendLeased(ctx, x, d)
+	} else if r, err = l.findReservation(ctx, key); err == nil {
+		r, err = l.extend(ctx, r, d)
 	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("extend reservation %q: %w", key.ID, err)
@@ -271,22 +285,29 @@ func (l *Ledger) extend(ctx context.Context, r StoredReservation, d time.Duratio
 
 // extendLeased extends a reservation that was admitted from memory. If its room is gone, it is asked for at the store, and
 // the reservation is one of the store's from then on.
-func (l *Ledger) extendLeased(ctx context.Context, x *leased, d time.Duration) (r StoredReservation, atStore bool, err error) {
+func (l *Ledger) extendLeased(ctx context.Context, x *leased, d time.Duration) (StoredReservation, error) {
 	if err := validateTTL("extend_by", d); err != nil {
-		return StoredReservation{}, false, err
+		return StoredReservation{}, err
 	}
 	if d == 0 {
 		d = l.options.ReservationTTL
 	}
-	row, err := l.leases.extend(x, d)
-	if !errors.Is(err, errWithoutLease) {
-		return row, false, err
+	moved, err := l.leases.extend(x, d)
+	if !moved && !errors.Is(err, errWithoutLease) {
+		return l.leases.stored(x), err
 	}
-	l.leases.expire(x)
-	again := *x.request
-	again.time, again.ttl = l.now(), d
-	r, err = l.reserveStored(ctx, &again, true)
-	return r, err == nil, err
+	var r StoredReservation
+	if moved {
+		r, err = l.extend(ctx, l.leases.stored(x), d)
+	} else {
+		again := *x.request
+		again.named, again.time, again.ttl = true, l.now(), d
+		r, err = l.reserveStored(ctx, &again)
+	}
+	if err == nil {
+		l.leases.move(x, r)
+	}
+	return r, err
 }
 
 func validateKey(key ReservationKey) error {

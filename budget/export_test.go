@@ -1,0 +1,42 @@
+package budget
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// What a test needs to take the steps of Run's keeper of leases itself, by clocks of its own.
+
+// SetMonotonic makes leases follow this clock beside the ledger's Now.
+func (l *Ledger) SetMonotonic(clock func() time.Duration) { l.leases.clock.monotonic = clock }
+
+// OnPause is called in the place of waiting.
+func (l *Ledger) OnPause(fn func(time.Duration)) {
+	l.pause = func(ctx context.Context, d time.Duration) error {
+		fn(d)
+		return ctx.Err()
+	}
+}
+
+// StartLeases lets requests be admitted from memory, as Run does.
+func (l *Ledger) StartLeases() { l.leases.run(true) }
+
+// StepLeases does what Run does every twentieth of a second.
+func (l *Ledger) StepLeases(ctx context.Context) error {
+	return errors.Join(l.watch(ctx), l.keep(ctx, true, false))
+}
+
+// KeepLeases does what Run does when something is due.
+func (l *Ledger) KeepLeases(ctx context.Context) error { return l.keep(ctx, false, false) }
+
+// EndLeases gives them back as Run does at its end.
+func (l *Ledger) EndLeases(ctx context.Context) error {
+	l.leases.run(false)
+	return l.keep(ctx, true, true)
+}
+
+// LeaseTTLs are how long a lease lasts for its holder, and for the store.
+func (l *Ledger) LeaseTTLs() (holder, store time.Duration) {
+	return l.leases.options.TTL / 4 * 3, l.leases.options.TTL
+}
