@@ -46,7 +46,8 @@ var parts = [...]part{
 	{
 		name: "deleted", args: len(bunstore.KeyColumns),
 		text: func(e *engine, others int) string {
-			return "DELETE FROM " + e.Table("purser_reservations") + " WHERE (tenant, id) IN (" + keysText(others) + ")"
+			return "DELETE FROM " + e.Table("purser_reservations") + " AS gone USING (" + keysText(others) + ") AS given" +
+				e.lookingUp("ctid", "") + " WHERE gone.ctid = found.ctid"
 		},
 		given: func(w *budget.Writes) []any { return given(bunstore.KeyColumns, w.DeleteReservations) },
 	},
@@ -83,7 +84,7 @@ func applyText(e *engine, does int) string {
 	return text
 }
 
-// applying returns the statement that writes w, and its arguments.
+// applying returns the statement that writes w, and its arguments; "" if there is nothing to do.
 func (e *engine) applying(w *budget.Writes) (text string, args []any) {
 	does := 0
 	args = arrays(bunstore.CounterColumns, w.Counters)
@@ -92,6 +93,9 @@ func (e *engine) applying(w *budget.Writes) (text string, args []any) {
 			does |= 1 << i
 			args = append(args, given...)
 		}
+	}
+	if does == 0 && len(w.Counters) == 0 {
+		return "", nil
 	}
 	return e.apply[does], args
 }
@@ -113,18 +117,10 @@ func scanApplied(scan func(dest ...any) error, w *budget.Writes, counters []budg
 }
 
 func (e *engine) Apply(ctx context.Context, q bunstore.Querier, w budget.Writes) ([]budget.Counter, error) {
-	if len(w.PutReservations) > 0 && len(w.DeleteReservations) > 0 {
-		// A row that is put and deleted by one statement would stay or go as it happens.
-		deleted := budget.Writes{DeleteReservations: w.DeleteReservations}
-		w.DeleteReservations = nil
-		after, err := e.Apply(ctx, q, w)
-		if err != nil {
-			return nil, err
-		}
-		_, err = e.Apply(ctx, q, deleted)
-		return after, err
-	}
 	text, args := e.applying(&w)
+	if text == "" {
+		return nil, nil
+	}
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err

@@ -39,13 +39,14 @@ func (e *engine) Record(ctx context.Context, conn *sql.Conn, version int64, even
 		asGuessed = is == version && !inserted.Valid
 		return err
 	}
+	statements := []Statement{{Text: readWrite}, {Text: e.fence[budget.Shared]}, insert}
 	w := budget.Writes{Counters: counters, Usage: sums}
-	var add Statement
-	add.Text, add.Args = e.applying(&w)
-	add.Row = func(scan func(...any) error) (err error) {
-		after, err = scanApplied(scan, &w, after)
-		return err
+	if text, args := e.applying(&w); text != "" {
+		statements = append(statements, Statement{Text: text, Args: args, Row: func(scan func(...any) error) (err error) {
+			after, err = scanApplied(scan, &w, after)
+			return err
+		}})
 	}
-	err = e.pipeline.Send(ctx, conn, []Statement{{Text: readWrite}, {Text: e.fence[budget.Shared]}, insert, add})
+	err = e.pipeline.Send(ctx, conn, statements)
 	return after, asGuessed, err
 }

@@ -2,7 +2,9 @@ package pgstore
 
 import (
 	"context"
+	"database/sql"
 	"strings"
+	"time"
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/store/internal/bunstore"
@@ -12,26 +14,36 @@ import (
 // many overdue ones to take.
 //
 // Which are overdue is known only of the moment before they are locked. One that another transaction had locked may have
-// been settled, given back or extended since. After the wait Postgres looks at the row as it is then, and leaves out one
-// that is gone or that does not meet the innermost condition any more. So one that nobody asked for by its key is returned
-// only if it is overdue still, by the same reading of the clock as all others.
-//
-// Each is looked up by itself. A join would be planned by a guess at how many there are, which for a table that empties
-// and fills within seconds is wrong by a thousand times, and may read all of it.
+// been settled, given back or extended since. After the wait Postgres looks at the row as it is then, and leaves it out if
+// it is gone or does not meet the condition any more. So one that nobody asked for by its key is returned only if it is
+// overdue still, by the same reading of the clock as all others. Where as many as were wanted had been found, others may
+// be overdue behind those that were left out: such an answer is overtaken.
 func takeText(e *engine) string {
-	table := e.Table("purser_reservations")
-	now, _ := e.Now()
+	const overdue = "state = 0 AND expires_at <= (SELECT now FROM clock)"
+	names := bunstore.Names(bunstore.ReservationColumns)
 	return "WITH clock AS MATERIALIZED (SELECT " + now + " AS now)," +
 		" asked AS MATERIALIZED (" + keysText(0) + ")," +
-		" overdue AS MATERIALIZED (SELECT tenant, id FROM " + table +
-		" WHERE state = 0 AND expires_at <= (SELECT now FROM clock) AND (tenant, id) NOT IN (SELECT tenant, id FROM asked)" +
+		" overdue AS MATERIALIZED (SELECT tenant, id FROM " + e.Table("purser_reservations") +
+		" WHERE " + overdue + " AND (tenant, id) NOT IN (SELECT tenant, id FROM asked)" +
 		" ORDER BY expires_at LIMIT (SELECT $3::bigint))," +
-		" candidates AS MATERIALIZED (SELECT tenant, id, TRUE AS named FROM asked UNION ALL SELECT tenant, id, FALSE FROM overdue)," +
-		" taken AS MATERIALIZED (SELECT t.* FROM (SELECT * FROM candidates ORDER BY " + eventOrder + ") AS c CROSS JOIN LATERAL (" +
-		"SELECT * FROM " + table + " AS r WHERE r.tenant = c.tenant AND r.id = c.id" +
-		" AND (c.named OR state = 0 AND expires_at <= (SELECT now FROM clock)) FOR UPDATE) AS t)" +
-		" SELECT version, now, " + zeros(bunstore.ReservationColumns) + " FROM clock, " + e.Table("purser_catalog") +
-		" UNION ALL SELECT NULL, NULL, " + bunstore.Names(bunstore.ReservationColumns) + " FROM taken"
+		" candidates AS (SELECT tenant, id, TRUE AS named FROM asked UNION ALL SELECT tenant, id, FALSE FROM overdue)," +
+		" taken AS MATERIALIZED (SELECT named, found.* FROM (SELECT tenant, id, named FROM candidates ORDER BY " + eventOrder + ") AS given" +
+		e.lookingUp(names, " AND (given.named OR "+overdue+")") + ")" +
+		" SELECT version, now, (SELECT count(*) FROM overdue) = $3 AND (SELECT count(*) FROM taken WHERE NOT named) < $3, " +
+		zeros(bunstore.ReservationColumns) + " FROM clock, " + e.Table("purser_catalog") +
+		" UNION ALL SELECT NULL, NULL, NULL, " + names + " FROM taken"
+}
+
+// now is the time by the server's clock as it is read, in microseconds. That of a transaction is when it began: before it
+// waited for its fence.
+const now = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+
+// lookingUp is joined to keys that are given. It looks the reservation of each up by itself, if it meets the condition,
+// and locks it. Any other join would be planned by a guess at how many there are, and may read the whole table, because
+// that was empty when its rows were last counted: what is open comes and goes within seconds.
+func (e *engine) lookingUp(columns, condition string) string {
+	return " CROSS JOIN LATERAL (SELECT " + columns + " FROM " + e.Table("purser_reservations") + " AS t" +
+		" WHERE t.tenant = given.tenant AND t.id = given.id" + condition + " FOR UPDATE) AS found"
 }
 
 // zeros returns a value for each column, for a row that says something else.
@@ -49,6 +61,31 @@ func (e *engine) taking(keys []budget.ReservationKey, overdue int) (text string,
 	return e.take, append(arrays(bunstore.KeyColumns, keys), int64(max(overdue, 0)))
 }
 
+// scanTaken reads a row of the answer.
+func scanTaken(scan func(dest ...any) error, taken *budget.Taken) error {
+	var version, now sql.NullInt64
+	var overtaken sql.NullBool
+	var row bunstore.ReservationRow
+	switch err := scan(row.Dest(&version, &now, &overtaken)...); {
+	case err != nil:
+		return err
+	case overtaken.Bool:
+		return errOvertaken{}
+	case version.Valid:
+		taken.Version, taken.Now = version.Int64, time.UnixMicro(now.Int64).UTC()
+		return nil
+	default:
+		return row.AddTo(taken)
+	}
+}
+
+// errOvertaken says that what was found to be overdue was ended by others, and that more is. It looks like the server's
+// error for a transaction that was in the way of another, since the same is to be done: to run all of it again.
+type errOvertaken struct{}
+
+func (errOvertaken) Error() string    { return "others ended reservations that were found to be overdue" }
+func (errOvertaken) SQLState() string { return "40001" }
+
 func (e *engine) TakeReservations(ctx context.Context, q bunstore.Querier, keys []budget.ReservationKey, overdue int) (budget.Taken, error) {
 	taken := budget.Taken{Reservations: make(map[budget.ReservationKey]budget.StoredReservation, len(keys))}
 	text, args := e.taking(keys, overdue)
@@ -58,7 +95,7 @@ func (e *engine) TakeReservations(ctx context.Context, q bunstore.Querier, keys 
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := bunstore.ScanTaken(rows.Scan, &taken); err != nil {
+		if err := scanTaken(rows.Scan, &taken); err != nil {
 			return budget.Taken{}, err
 		}
 	}

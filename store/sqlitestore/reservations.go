@@ -11,10 +11,14 @@ import (
 // asked is a list of keys, given as JSON.
 const asked = "(SELECT CAST(value ->> 0 AS TEXT), CAST(value ->> 1 AS TEXT) FROM json_each(?))"
 
+const overdue = "state = 0 AND expires_at <= ?"
+
 var (
 	reservations = "SELECT " + bunstore.Names(bunstore.ReservationColumns) + " FROM purser_reservations WHERE "
 	takeNamed    = reservations + "(tenant, id) IN " + asked
-	takeOverdue  = reservations + "state = 0 AND expires_at <= ? AND (tenant, id) NOT IN " + asked + " ORDER BY expires_at LIMIT ?"
+	// NOT IN would be NULL beside a key of NULLs: to look for one, SQLite compares each row with all keys, 1.5 s for 2,500
+	// keys among 5,000 overdue rows where this takes 0.1 s.
+	takeOverdue = reservations + overdue + " AND CASE WHEN (tenant, id) IN " + asked + " THEN FALSE ELSE TRUE END ORDER BY expires_at LIMIT ?"
 )
 
 func (e *engine) TakeReservations(ctx context.Context, q bunstore.Querier, keys []budget.ReservationKey, overdue int) (budget.Taken, error) {
@@ -23,26 +27,37 @@ func (e *engine) TakeReservations(ctx context.Context, q bunstore.Querier, keys 
 		Reservations: make(map[budget.ReservationKey]budget.StoredReservation, len(keys)),
 	}
 	list := keysText(keys)
-	read := func(query string, args ...any) error {
-		rows, err := q.QueryContext(ctx, query, args...)
-		if err != nil {
-			return err
-		}
-		return bunstore.ScanReservations(rows, &taken)
-	}
 	if len(keys) > 0 {
-		if err := read(takeNamed, list); err != nil {
+		if err := take(ctx, q, &taken, takeNamed, list); err != nil {
 			return budget.Taken{}, err
 		}
 	}
 	if overdue > 0 {
-		if err := read(takeOverdue, taken.Now.UnixMicro(), list, overdue); err != nil {
+		if err := take(ctx, q, &taken, takeOverdue, taken.Now.UnixMicro(), list, overdue); err != nil {
 			return budget.Taken{}, err
 		}
 	}
 	var err error
 	taken.Version, err = catalogVersion(ctx, q)
 	return taken, err
+}
+
+func take(ctx context.Context, q bunstore.Querier, taken *budget.Taken, query string, args ...any) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var row bunstore.ReservationRow
+		if err := rows.Scan(row.Dest()...); err != nil {
+			return err
+		}
+		if err := row.AddTo(taken); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // reserve stores reservations.

@@ -32,8 +32,8 @@ type Options struct {
 	// Reads is the pool that [Store.View] reads through. Its connections may be read-only ones. Defaults to the pool that
 	// is written through.
 	Reads *sql.DB
-	// Now returns the time of the clock by which reservations expire, which is best that of all processes that use the
-	// file. Defaults to time.Now.
+	// Now returns the time by the clock that decides which reservations are overdue. All processes that use the file need
+	// the same one. Defaults to time.Now.
 	Now func() time.Time
 }
 

@@ -94,11 +94,10 @@ func (r *reader) bind() *binding { return &binding{reader: r} }
 // arg returns what Bun writes as a placeholder for value.
 func (b *binding) arg(value any) schema.QueryAppender { return argument{b, value} }
 
-// all is arg for several values.
-func (b *binding) all(values []any) []any {
-	args := make([]any, len(values))
-	for i, value := range values {
-		args[i] = b.arg(value)
+// all is arg for several values. Of none, it is nil: of an empty slice Bun would print a warning.
+func (b *binding) all(values []any) (args []any) {
+	for _, value := range values {
+		args = append(args, b.arg(value))
 	}
 	return args
 }

@@ -2,7 +2,6 @@ package bunstore
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -13,8 +12,8 @@ import (
 	"github.com/purser-go/purser/usage"
 )
 
-// reservationRow is a row of purser_reservations.
-type reservationRow struct {
+// A ReservationRow is a row of purser_reservations.
+type ReservationRow struct {
 	bun.BaseModel `bun:"alias:t"`
 
 	Tenant   string `bun:"tenant"`
@@ -32,50 +31,21 @@ type reservationRow struct {
 	totalsRow
 }
 
-// dest returns where [ReservationColumns] are read to, behind what stands before them.
-func (r *reservationRow) dest(before ...any) []any {
+// Dest returns where to read [ReservationColumns], behind what stands before them.
+func (r *ReservationRow) Dest(before ...any) []any {
 	return append(before,
 		&r.Tenant, &r.ID, &r.Time, &r.User, &r.APIKey, &r.Resource, &r.Labels, &r.Hash, &r.State, &r.Lease, &r.Expires, &r.Holds,
 		&r.InputTokens, &r.OutputTokens, &r.CacheCreationTokens, &r.CacheReadTokens, &r.TotalTokens, &r.Requests, &r.Runs, &r.Nanodollars)
 }
 
-// ScanReservations adds rows of [ReservationColumns] to those taken, and closes them.
-func ScanReservations(rows *sql.Rows, taken *budget.Taken) error {
-	defer rows.Close()
-	for rows.Next() {
-		var r reservationRow
-		if err := rows.Scan(r.dest()...); err != nil {
-			return err
-		}
-		if err := r.take(taken); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// ScanTaken reads a row that has the catalog's version and the time before [ReservationColumns]. Those two are there in
-// one row, in which the others mean nothing.
-func ScanTaken(scan func(dest ...any) error, taken *budget.Taken) error {
-	var r reservationRow
-	var version, now sql.NullInt64
-	if err := scan(r.dest(&version, &now)...); err != nil {
-		return err
-	}
-	if version.Valid {
-		taken.Version, taken.Now = version.Int64, instant(now.Int64)
-		return nil
-	}
-	return r.take(taken)
-}
-
-func (r *reservationRow) take(taken *budget.Taken) error {
+// AddTo adds the row to those taken.
+func (r *ReservationRow) AddTo(taken *budget.Taken) error {
 	stored, err := r.stored()
 	taken.Reservations[stored.Key()] = stored
 	return err
 }
 
-func (r *reservationRow) stored() (budget.StoredReservation, error) {
+func (r *ReservationRow) stored() (budget.StoredReservation, error) {
 	stored := budget.StoredReservation{
 		ID:       r.ID,
 		Subject:  usage.Subject{Tenant: r.Tenant, User: r.User, APIKey: r.APIKey, Resource: r.Resource},
@@ -165,10 +135,14 @@ func (t *tx) TakeReservations(ctx context.Context, keys []budget.ReservationKey,
 }
 
 func (r *reader) Reservations(ctx context.Context, query budget.ReservationQuery) ([]budget.StoredReservation, error) {
-	var rows []reservationRow
+	var rows []ReservationRow
 	b := r.bind()
-	q := b.reserved(b.from("purser_reservations", &rows), query).OrderExpr("tenant, id").Limit(int64(query.Limit))
-	if err := q.Scan(ctx); err != nil {
+	q := b.from("purser_reservations", &rows)
+	if query.Overdue {
+		overdue, args := r.store.engine.Overdue()
+		q.ModelTableExpr("("+overdue+") AS t", b.all(args)...)
+	}
+	if err := b.reserved(q, query).OrderExpr("tenant, id").Limit(int64(query.Limit)).Scan(ctx); err != nil {
 		return nil, r.step(ctx, err)
 	}
 	found := make([]budget.StoredReservation, len(rows))
@@ -181,7 +155,7 @@ func (r *reader) Reservations(ctx context.Context, query budget.ReservationQuery
 	return found, nil
 }
 
-// reserved restricts a query to what a [budget.ReservationQuery] selects, but for its limit.
+// reserved restricts a query to what a [budget.ReservationQuery] selects, but for what is overdue and for its limit.
 func (b *binding) reserved(q *bun.SelectQuery, query budget.ReservationQuery) *bun.SelectQuery {
 	if query.Keys != nil {
 		b.in(q, "tenant, id", eventKeyTypes, eventKeys(query.Keys))
@@ -198,10 +172,6 @@ func (b *binding) reserved(q *bun.SelectQuery, query budget.ReservationQuery) *b
 			states[i] = []any{int64(state)}
 		}
 		b.in(q, "state", []Type{Integer}, states)
-	}
-	if query.Overdue {
-		now, args := b.store.engine.Now()
-		q.Where("state = 0 AND expires_at <= "+now, b.all(args)...)
 	}
 	if !query.Before.IsZero() {
 		q.Where("expires_at < ?", b.arg(micros(query.Before)))

@@ -97,8 +97,10 @@ func TestDefaultsOfConnectionsDoNotMatter(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := everything(t.Context(), s); err != nil {
-				t.Error(err)
+			for _, do := range []func(context.Context, budget.Store) error{reserve, settle, everything} {
+				if err := do(t.Context(), s); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}
@@ -109,7 +111,7 @@ func everything(ctx context.Context, s budget.Store) error {
 	year := period.Bounds{Start: time.UnixMicro(0), End: time.UnixMicro(1 << 50)}
 	acme := map[usage.Dimension]string{usage.Tenant: "acme", "label": ""}
 	return s.View(ctx, func(r budget.ReadTx) error {
-		var errs [12]error
+		var errs [14]error
 		_, errs[0] = r.Catalog(ctx)
 		_, errs[1] = r.Definitions(ctx, []budget.ScopeKey{{Shape: "s"}})
 		_, errs[2] = r.Budgets(ctx, budget.Query{
@@ -129,6 +131,11 @@ func everything(ctx context.Context, s budget.Store) error {
 		_, errs[9] = r.Adjustments(ctx, budget.AdjustmentQuery{Budgets: []string{"b"}, IDs: []string{"a"}})
 		_, errs[10] = r.Alerts(ctx, budget.AlertQuery{Budgets: []string{"b"}, After: &budget.TimeCursor{}})
 		_, errs[11] = r.Audit(ctx, budget.AuditQuery{Tenant: new(""), Actor: "a", Action: "b", Target: "c", Span: year, After: &budget.TimeCursor{}})
+		_, errs[12] = r.Reservations(ctx, budget.ReservationQuery{
+			Keys: []budget.ReservationKey{{}}, Tenant: new(""), Budget: "b", States: []budget.ReservationState{budget.Open},
+			Overdue: true, Before: year.End, After: &budget.ReservationKey{}, Limit: 1,
+		})
+		_, errs[13] = r.Reservations(ctx, budget.ReservationQuery{})
 		return errors.Join(errs[:]...)
 	})
 }

@@ -48,7 +48,8 @@ func TestRoundTrips(t *testing.T) {
 		{"recording takes four", 4, func(ctx context.Context) error { return record(ctx, store, event()) }},
 		{"recording what stands takes one more", 5, func(ctx context.Context) error { return record(ctx, store, standing) }},
 		{"recording through a pipeline takes two", 2, func(ctx context.Context) error { return recordAtOnce(ctx, piped) }},
-		{"reserving takes four", 4, func(ctx context.Context) error { return reserve(ctx, store) }},
+		{"reserving takes five", 5, func(ctx context.Context) error { return reserve(ctx, store) }},
+		{"settling some and reserving and releasing others takes six", 6, func(ctx context.Context) error { return settle(ctx, store) }},
 		{"a view takes two more than its queries", 5, func(ctx context.Context) error { return view(ctx, store, 3) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,16 +108,56 @@ func recordAtOnce(ctx context.Context, store budget.Store) error {
 
 func reserve(ctx context.Context, store budget.Store) error {
 	return store.Update(ctx, func(tx budget.Tx) error {
-		if err := tx.Fence(ctx, budget.Shared); err != nil {
+		r := reservation()
+		if err := take(ctx, tx, r.Key()); err != nil {
 			return err
 		}
 		key := budget.CounterKey{Budget: "b"}
 		if _, err := tx.LockCounters(ctx, []budget.CounterKey{key}); err != nil {
 			return err
 		}
-		_, err := tx.Apply(ctx, budget.Writes{Counters: []budget.Counter{{CounterKey: key, Tally: budget.Tally{Reserved: 1}}}})
+		_, err := tx.Apply(ctx, budget.Writes{
+			Counters:        []budget.Counter{{CounterKey: key, Tally: budget.Tally{Reserved: 1}}},
+			AddReservations: []budget.StoredReservation{r},
+		})
 		return err
 	})
+}
+
+func settle(ctx context.Context, store budget.Store) error {
+	settled, released, added := reservation(), reservation(), reservation()
+	released.State = budget.Released
+	return store.Update(ctx, func(tx budget.Tx) error {
+		if err := take(ctx, tx, settled.Key(), released.Key(), added.Key()); err != nil {
+			return err
+		}
+		if _, err := tx.InsertEvents(ctx, []budget.StoredEvent{event()}); err != nil {
+			return err
+		}
+		if _, err := tx.LockCounters(ctx, []budget.CounterKey{{Budget: "b"}}); err != nil {
+			return err
+		}
+		w := counted()
+		w.AddReservations = []budget.StoredReservation{added}
+		w.PutReservations = []budget.StoredReservation{released}
+		w.DeleteReservations = []budget.ReservationKey{settled.Key()}
+		_, err := tx.Apply(ctx, w)
+		return err
+	})
+}
+
+func take(ctx context.Context, tx budget.Tx, keys ...budget.ReservationKey) error {
+	if err := tx.Fence(ctx, budget.Shared); err != nil {
+		return err
+	}
+	_, err := tx.TakeReservations(ctx, keys, 100)
+	return err
+}
+
+// reservation returns one whose id was never given.
+func reservation() budget.StoredReservation {
+	e := event()
+	return budget.StoredReservation{ID: e.ID, Subject: e.Subject, Time: e.Time, Expires: e.Time.Add(200 * 365 * 24 * time.Hour)}
 }
 
 func view(ctx context.Context, store budget.Store, queries int) error {

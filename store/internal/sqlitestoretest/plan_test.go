@@ -15,9 +15,9 @@ import (
 	"github.com/purser-go/purser/usage"
 )
 
-// SQLite chooses an index by rules of thumb, as it has no statistics. So that a query takes as long with many rows as with
-// few, it must choose these.
-func TestReadsUseTheRightIndex(t *testing.T) {
+// SQLite chooses an index by rules of thumb, as it has no statistics. So that a statement takes as long with many rows as
+// with few, it must choose these.
+func TestStatementsUseTheRightIndex(t *testing.T) {
 	wire, db := sqltest.Connect(t, "sqlite", "file:"+filepath.Join(t.TempDir(), "purser.db")+settings)
 	if err := sqlitestore.Migrate(t.Context(), db, nil); err != nil {
 		t.Fatal(err)
@@ -32,48 +32,73 @@ func TestReadsUseTheRightIndex(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		plan string
-		read func(ctx context.Context, r budget.ReadTx) error
+		do   func(ctx context.Context, tx budget.Tx) error
 	}{
-		{"counters by their keys", "PRIMARY KEY (budget=? AND period_start=? AND scope_value=?)", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Counters(ctx, budget.CounterQuery{Keys: []budget.CounterKey{{Budget: "b"}}})
+		{"counters by their keys", "PRIMARY KEY (budget=? AND period_start=? AND scope_value=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Counters(ctx, budget.CounterQuery{Keys: []budget.CounterKey{{Budget: "b"}}})
 			return err
 		}},
-		{"counters of a period", "PRIMARY KEY (budget=? AND period_start=?)", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Counters(ctx, budget.CounterQuery{Periods: []budget.CounterKey{{Budget: "b"}}})
+		{"counters of a period", "PRIMARY KEY (budget=? AND period_start=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Counters(ctx, budget.CounterQuery{Periods: []budget.CounterKey{{Budget: "b"}}})
 			return err
 		}},
-		{"definitions by their keys", "purser_budgets_scope (scope_shape=? AND scope_fixed=?)", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Definitions(ctx, []budget.ScopeKey{{Shape: "s"}})
+		{"definitions by their keys", "purser_budgets_scope (scope_shape=? AND scope_fixed=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Definitions(ctx, []budget.ScopeKey{{Shape: "s"}})
 			return err
 		}},
-		{"a page of events", "purser_events_time (time>? AND time<?)", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Events(ctx, budget.EventQuery{Span: year, After: &budget.EventCursor{}, Limit: 10})
+		{"a page of events", "purser_events_time (time>? AND time<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Events(ctx, budget.EventQuery{Span: year, After: &budget.EventCursor{}, Limit: 10})
 			return err
 		}},
-		{"a page of one user's events", "purser_events_time (time>? AND time<?)", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Events(ctx, budget.EventQuery{Span: year, Where: alice, Limit: 10})
+		{"a page of one user's events", "purser_events_time (time>? AND time<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Events(ctx, budget.EventQuery{Span: year, Where: alice, Limit: 10})
 			return err
 		}},
-		{"one user's days", "purser_usage_user (user_id=? AND bucket>? AND bucket<?)", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Usage(ctx, budget.UsageQuery{Slices: days, Where: alice})
+		{"one user's days", "purser_usage_user (user_id=? AND bucket>? AND bucket<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Usage(ctx, budget.UsageQuery{Slices: days, Where: alice})
 			return err
 		}},
-		{"everybody's days", "PRIMARY KEY (grain=? AND bucket>? AND bucket<?)", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Usage(ctx, budget.UsageQuery{Slices: days, By: []usage.Dimension{usage.Tenant}})
+		{"everybody's days", "PRIMARY KEY (grain=? AND bucket>? AND bucket<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Usage(ctx, budget.UsageQuery{Slices: days, By: []usage.Dimension{usage.Tenant}})
 			return err
 		}},
-		{"the newest alerts", "purser_alerts_newest", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Alerts(ctx, budget.AlertQuery{Limit: 10})
+		{"reservations by their keys", "autoindex_purser_reservations_1 (tenant=? AND id=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.TakeReservations(ctx, []budget.ReservationKey{{Tenant: "acme"}}, 0)
 			return err
 		}},
-		{"the newest of a tenant's audit", "purser_audit_tenant (tenant=?", func(ctx context.Context, r budget.ReadTx) error {
-			_, err := r.Audit(ctx, budget.AuditQuery{Tenant: new("acme"), After: &budget.TimeCursor{}, Limit: 10})
+		{"overdue reservations to be taken", "purser_reservations_expires (state=? AND expires_at<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.TakeReservations(ctx, nil, 10)
+			return err
+		}},
+		{"overdue reservations", "purser_reservations_expires (state=? AND expires_at<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Reservations(ctx, budget.ReservationQuery{Overdue: true, Limit: 1})
+			return err
+		}},
+		{"reservations that ended long ago", "purser_reservations_expires (state=? AND expires_at<?)", func(ctx context.Context, tx budget.Tx) error {
+			ended := []budget.ReservationState{budget.Released, budget.Expired}
+			_, err := tx.Reservations(ctx, budget.ReservationQuery{States: ended, Before: year.End, After: &budget.ReservationKey{}, Limit: 10})
+			return err
+		}},
+		{"a page of reservations", "autoindex_purser_reservations_1 ((tenant,id)>(?,?))", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Reservations(ctx, budget.ReservationQuery{After: &budget.ReservationKey{}, Limit: 10})
+			return err
+		}},
+		{"reservations to be deleted", "autoindex_purser_reservations_1 (tenant=? AND id=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Apply(ctx, budget.Writes{DeleteReservations: []budget.ReservationKey{{Tenant: "acme"}}})
+			return err
+		}},
+		{"the newest alerts", "purser_alerts_newest", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Alerts(ctx, budget.AlertQuery{Limit: 10})
+			return err
+		}},
+		{"the newest of a tenant's audit", "purser_audit_tenant (tenant=?", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Audit(ctx, budget.AuditQuery{Tenant: new("acme"), After: &budget.TimeCursor{}, Limit: 10})
 			return err
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wire.Sent()
-			if err := store.View(t.Context(), func(r budget.ReadTx) error { return tt.read(t.Context(), r) }); err != nil {
+			if err := store.Update(t.Context(), func(tx budget.Tx) error { return tt.do(t.Context(), tx) }); err != nil {
 				t.Fatal(err)
 			}
 			if plan := explain(t, db, wire.Sent()); !strings.Contains(plan, tt.plan) {
@@ -83,12 +108,12 @@ func TestReadsUseTheRightIndex(t *testing.T) {
 	}
 }
 
-// explain returns how SQLite goes about the queries among the statements.
+// explain returns how SQLite goes about the statements that look for rows.
 func explain(t *testing.T, db *sql.DB, statements []sqltest.Statement) string {
 	t.Helper()
 	var plan strings.Builder
 	for _, s := range statements {
-		if !strings.HasPrefix(s.Text, "SELECT") {
+		if !strings.HasPrefix(s.Text, "SELECT") && !strings.HasPrefix(s.Text, "DELETE") {
 			continue
 		}
 		rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+s.Text, s.Args...)

@@ -157,7 +157,7 @@ CREATE TABLE purser_reservations (
     expires_at            INTEGER NOT NULL,
     holds                 TEXT    NOT NULL,
     PRIMARY KEY (tenant, id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 CREATE INDEX purser_reservations_expires ON purser_reservations (state, expires_at);
 
 CREATE TABLE purser_adjustments (
