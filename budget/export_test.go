@@ -3,6 +3,7 @@ package budget
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -39,4 +40,31 @@ func (l *Ledger) EndLeases(ctx context.Context) error {
 // LeaseTTLs are how long a lease lasts for its holder, and for the store.
 func (l *Ledger) LeaseTTLs() (holder, store time.Duration) {
 	return l.leases.options.TTL / 4 * 3, l.leases.options.TTL
+}
+
+// MaxParts is how many counters a process leases at the most.
+const MaxParts = maxParts
+
+// Queued returns how many calls wait for a flush.
+func (l *Ledger) Queued() int {
+	l.queue.mu.Lock()
+	defer l.queue.mu.Unlock()
+	return len(l.queue.waiting)
+}
+
+// Outstanding returns what was admitted from memory and holds room of leases that are not known to have ended.
+func (l *Ledger) Outstanding() []StoredReservation {
+	l.leases.mu.Lock()
+	var open []*leased
+	for _, x := range l.leases.open {
+		if !slices.ContainsFunc(x.shares, func(s share) bool { return s.part.lost }) {
+			open = append(open, x)
+		}
+	}
+	l.leases.mu.Unlock()
+	rows := make([]StoredReservation, len(open))
+	for i, x := range open {
+		rows[i] = l.leases.stored(x)
+	}
+	return rows
 }

@@ -29,10 +29,22 @@ type process struct {
 	name     string
 
 	monotonic time.Duration
-	updates   int          // transactions so far
-	fault     func() error // if not nil, what becomes of the next one
-	lostReply func() error // the same, after its commit
+	updates   int       // transactions so far
+	outcomes  []outcome // of the next ones
+	stuck     bool      // its keeper takes no steps
+	pauses    []time.Duration
 }
+
+// An outcome is what a process hears of a transaction, in the place of which it may be run or not.
+type outcome func(run func() error) error
+
+func goesWell(run func() error) error { return run() }
+
+func isUnavailable(func() error) error { return budget.ErrUnavailable }
+
+func isUnknownBefore(func() error) error { return budget.ErrOutcomeUnknown }
+
+func isUnknownAfter(run func() error) error { return errors.Join(run(), budget.ErrOutcomeUnknown) }
 
 // longestAsk is how long a request waits for those who have leased what it lacks.
 const longestAsk = 250 * time.Millisecond
@@ -52,7 +64,7 @@ func lone(t testing.TB) *process { return newWorld(t).process(budget.Options{}) 
 // process starts one. While a request waits for others, these take steps.
 func (w *world) process(o budget.Options) *process {
 	p := &process{world: w, name: fmt.Sprintf("p%d", len(w.processes)+1), monotonic: time.Hour}
-	p.fixture = &fixture{t: w.t, store: w.store, seen: &wrapper{w.store, p.update}, now: w.now}
+	p.fixture = &fixture{t: w.t, store: w.store, seen: &wrapper{w.store, p.transact}, now: w.now}
 	if o.Leases == nil {
 		o.Leases = &budget.LeaseOptions{TTL: leaseTTL}
 	}
@@ -61,6 +73,7 @@ func (w *world) process(o budget.Options) *process {
 	p.Ledger = budget.NewLedger(p.seen, &o)
 	p.SetMonotonic(func() time.Duration { return p.monotonic })
 	p.OnPause(func(d time.Duration) {
+		p.pauses = append(p.pauses, d)
 		w.pass(d)
 		w.steps()
 	})
@@ -69,18 +82,14 @@ func (w *world) process(o budget.Options) *process {
 	return p
 }
 
-func (p *process) update(_ context.Context, next func() error) error {
+func (p *process) transact(_ context.Context, next func() error) error {
 	p.updates++
-	if fault := p.fault; fault != nil {
-		p.fault = nil
-		return fault()
+	if len(p.outcomes) == 0 {
+		return next()
 	}
-	err := next()
-	if lost := p.lostReply; lost != nil && err == nil {
-		p.lostReply = nil
-		return lost()
-	}
-	return err
+	outcome := p.outcomes[0]
+	p.outcomes = p.outcomes[1:]
+	return outcome(next)
 }
 
 // pass lets time pass by all clocks.
@@ -96,7 +105,9 @@ func (w *world) pass(d time.Duration) {
 func (w *world) steps() {
 	w.t.Helper()
 	for _, p := range w.processes {
-		p.step()
+		if !p.stuck {
+			p.step()
+		}
 	}
 }
 
