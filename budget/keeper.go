@@ -114,6 +114,8 @@ func (l *Ledger) keep(ctx context.Context, all, closing bool) error {
 
 // watch looks whether others want what this process has leased, and whether the budgets are those that it knows.
 func (l *Ledger) watch(ctx context.Context) error {
+	ctx, cancel := l.briefly(ctx)
+	defer cancel()
 	known := l.cache.version.Load()
 	for keys := range slices.Chunk(l.leases.watched(), pageSize) {
 		err := l.view(ctx, "watch leases", func(r ReadTx) error {

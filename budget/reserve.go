@@ -319,6 +319,8 @@ func (l *Ledger) findReservation(ctx context.Context, key ReservationKey) (Store
 	if err := validateKey(key); err != nil {
 		return StoredReservation{}, err
 	}
+	ctx, cancel := l.briefly(ctx)
+	defer cancel()
 	keys := []ReservationKey{key}
 	var found []StoredReservation
 	err := l.view(ctx, "find it", func(r ReadTx) (err error) {

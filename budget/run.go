@@ -47,7 +47,15 @@ func (c *core) sweep(ctx context.Context) error {
 	}
 }
 
+// briefly bounds a step that has no caller to bound it, or one in a call that is otherwise a flush: a store that never
+// answers would hold it up for ever, also when a new connection would be answered.
+func (c *core) briefly(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, c.options.FlushTimeout)
+}
+
 func (c *core) sweepSome(ctx context.Context) (n int, err error) {
+	ctx, cancel := c.briefly(ctx)
+	defer cancel()
 	var some bool
 	err = c.store.View(ctx, func(r ReadTx) error {
 		found, err := r.Reservations(ctx, ReservationQuery{Overdue: true, Limit: 1})
@@ -86,19 +94,28 @@ func (l *Ledger) forgetReservations(ctx context.Context) error {
 		Limit:  maxOverdue,
 	}
 	for {
-		var old []StoredReservation
-		err := l.view(ctx, "find old reservations", func(r ReadTx) (err error) {
-			old, err = r.Reservations(ctx, q)
-			return err
-		})
+		old, err := l.forgetSome(ctx, q)
 		if err != nil || len(old) == 0 {
 			return err
 		}
-		if err := l.forget(ctx, old, q.Before); err != nil {
-			return fmt.Errorf("forget old reservations: %w", err)
-		}
 		q.After = new(old[len(old)-1].Key())
 	}
+}
+
+func (l *Ledger) forgetSome(ctx context.Context, q ReservationQuery) (old []StoredReservation, err error) {
+	ctx, cancel := l.briefly(ctx)
+	defer cancel()
+	err = l.view(ctx, "find old reservations", func(r ReadTx) (err error) {
+		old, err = r.Reservations(ctx, q)
+		return err
+	})
+	if err != nil || len(old) == 0 {
+		return nil, err
+	}
+	if err := l.forget(ctx, old, q.Before); err != nil {
+		return nil, fmt.Errorf("forget old reservations: %w", err)
+	}
+	return old, nil
 }
 
 // forget deletes reservations, but for those whose id holds room again.
