@@ -34,8 +34,8 @@ var (
 	// takes one step after the other; no caller of a ledger meets it.
 	ErrGuessedWrong = errors.New("guessed wrong")
 
-	// ErrUnavailable says that the store could not be reached, refused the connection, or did not answer in time.
-	// Nothing was stored.
+	// ErrUnavailable says that the store could not be reached, refused the connection, did not answer in time, is full or
+	// may only be read. Nothing was stored.
 	ErrUnavailable = errors.New("store unavailable")
 
 	// ErrSchema says that the database's schema is missing, older than this code needs or newer than it knows. The

@@ -30,7 +30,8 @@ type engine struct {
 
 var _ bunstore.Engine = (*engine)(nil)
 
-const readWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+// Not READ WRITE: a database that its administrator has made one that may only be read is to stay so.
+const readWrite = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 func newEngine(schema string) *engine {
 	e := &engine{schema: schema}
@@ -151,7 +152,7 @@ func (e *engine) Overdue() (query string, args []any) {
 const migrating = 0x707572736572
 
 func (e *engine) BeginMigration() string {
-	begin := fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(%d)", migrating)
+	begin := fmt.Sprintf(readWrite+"; SELECT pg_advisory_xact_lock(%d)", migrating)
 	if e.schema == "" {
 		return begin
 	}

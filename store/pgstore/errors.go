@@ -14,7 +14,7 @@ var classes = map[string]bunstore.Class{
 	"55P03": bunstore.Raced, // lock_not_available
 
 	"08":    bunstore.Away, // connection exceptions
-	"25006": bunstore.Away, // read_only_sql_transaction: a standby, just before or after a fail-over
+	"25006": bunstore.Away, // read_only_sql_transaction: a standby, just before or after a fail-over, or made so for a while
 	"25P03": bunstore.Away, // idle_in_transaction_session_timeout
 	"53300": bunstore.Away, // too_many_connections
 	"57P01": bunstore.Away, // admin_shutdown
@@ -24,7 +24,9 @@ var classes = map[string]bunstore.Class{
 
 	"28":    bunstore.Unavailable, // invalid authorization
 	"3D000": bunstore.Unavailable, // invalid_catalog_name: no such database
+	"53":    bunstore.Unavailable, // insufficient resources: a full disk, no memory
 	"57014": bunstore.Unavailable, // query_canceled: a statement_timeout
+	"58":    bunstore.Unavailable, // system errors: the disk
 
 	"22003": bunstore.Overflow, // numeric_value_out_of_range
 

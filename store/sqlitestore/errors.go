@@ -14,6 +14,8 @@ const (
 	codeBusy               = 5
 	codeLocked             = 6
 	codeReadOnly           = 8
+	codeIO                 = 10
+	codeFull               = 13
 	codeCantOpen           = 14
 	codeConstraintDatatype = 19 | 12<<8
 
@@ -26,7 +28,7 @@ func (*engine) Classify(err error) (bunstore.Class, bool) {
 	switch {
 	case code&primary == codeBusy, code&primary == codeLocked:
 		return bunstore.Raced, ok
-	case code&primary == codeCantOpen, code&primary == codeReadOnly:
+	case code&primary == codeCantOpen, code&primary == codeReadOnly, code&primary == codeFull, code&primary == codeIO:
 		return bunstore.Unavailable, ok
 	// A column that is added to beyond 64 bits becomes a float, which a STRICT table refuses. sum() says so itself.
 	case code == codeConstraintDatatype, code&primary == codeError && strings.Contains(err.Error(), "integer overflow"):

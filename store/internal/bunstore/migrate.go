@@ -192,15 +192,15 @@ func (s *Schema) Check(ctx context.Context, db *sql.DB, settings func(context.Co
 // once.
 func (s *Schema) atStart(ctx context.Context, db *sql.DB, do func(*sql.Conn) error) error {
 	return again(ctx, func(int) (Class, error) {
-		conn, err := db.Conn(ctx)
+		conn, class, err := connect(ctx, s.engine, db)
 		if err == nil {
 			defer conn.Close()
 			err = do(conn)
+			class = classify(s.engine, err)
 		}
-		class := classify(s.engine, err)
 		if class == Away {
 			class = Unavailable
 		}
-		return class, err
+		return class, explained(class, err)
 	})
 }

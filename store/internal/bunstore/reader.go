@@ -67,13 +67,7 @@ func (r *reader) step(ctx context.Context, err error) error {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 	}
-	switch class {
-	case Overflow:
-		err = fmt.Errorf("%w: %w", budget.ErrOverflow, err)
-	case Unprepared:
-		err = fmt.Errorf("%w: a pooler lends connections per transaction, so the driver must not keep prepared statements (for pgx: default_query_exec_mode=exec): %w",
-			budget.ErrSettings, err)
-	}
+	err = explained(class, err)
 	if r.failed == nil {
 		r.failed, r.class = err, class
 	}

@@ -2,6 +2,7 @@ package bunstore
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -82,6 +83,36 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// explained says in an error what callers can act on.
+func explained(class Class, err error) error {
+	switch class {
+	case Overflow:
+		return fmt.Errorf("%w: %w", budget.ErrOverflow, err)
+	case Unprepared:
+		return fmt.Errorf("%w: a pooler lends connections per transaction, so the driver must not keep prepared statements (for pgx: default_query_exec_mode=exec): %w",
+			budget.ErrSettings, err)
+	default:
+		return err
+	}
+}
+
+// connect returns a connection of the pool. What keeps it from that is a database that is away, unless the database itself
+// says otherwise: drivers have many ways to say so, such as that none of several servers may be written to.
+func connect(ctx context.Context, engine Engine, pool *sql.DB) (*sql.Conn, Class, error) {
+	conn, err := pool.Conn(ctx)
+	if err == nil {
+		return conn, Other, nil
+	}
+	class := classify(engine, err)
+	if _, coded := engine.Classify(err); class == Other && !coded && err.Error() != closedPool {
+		class = Away
+	}
+	return nil, class, fmt.Errorf("connect: %w", err)
+}
+
+// closedPool is what database/sql says of a pool that was closed. It is no error that one could compare with.
+const closedPool = "sql: database is closed"
 
 // classify says what an error means: what the engine says of the database's own errors, and whether others are of a lost
 // connection. A limit of time that is not the caller's is a driver's own, for connecting.

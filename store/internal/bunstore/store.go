@@ -71,9 +71,9 @@ func (s *Store) View(ctx context.Context, fn func(budget.ReadTx) error) error {
 
 // run runs fn in a transaction on a connection of its own.
 func (s *Store) run(ctx context.Context, tries int, db *sql.DB, access Access, fn func(*reader) error) (Class, error) {
-	conn, err := db.Conn(ctx)
+	conn, class, err := connect(ctx, s.engine, db)
 	if err != nil {
-		return classify(s.engine, err), fmt.Errorf("connect: %w", err)
+		return class, err
 	}
 	defer conn.Close()
 	r := &reader{store: s, conn: conn, access: access, tries: tries}
@@ -92,7 +92,7 @@ func (s *Store) run(ctx context.Context, tries int, db *sql.DB, access Access, f
 	if err != nil || !r.begun || access == ReadOnly {
 		return Other, err
 	}
-	class, err := r.commit(ctx)
+	class, err = r.commit(ctx)
 	committed = err == nil
 	return class, err
 }

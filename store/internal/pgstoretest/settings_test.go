@@ -73,7 +73,6 @@ func TestNamesOfSchemasAreChecked(t *testing.T) {
 func TestDefaultsOfConnectionsDoNotMatter(t *testing.T) {
 	for _, tt := range []struct{ name, value string }{
 		{"default_transaction_isolation", "serializable"},
-		{"default_transaction_read_only", "on"},
 		{"timezone", "Pacific/Apia"},
 		{"bytea_output", "escape"},
 		{"intervalstyle", "sql_standard"},

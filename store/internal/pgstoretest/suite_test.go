@@ -44,7 +44,7 @@ func kit(pipeline pgstore.Pipeline) sqltest.Kit[*pgstore.Store] {
 		SideBySide:  true,
 		Adds:        "WITH added AS",
 		Rerun:       states("40001", "40P01", "55P03", "57P01", "57P02", "57P03", "57P05", "08000", "08006", "53300", "25006", "25P03"),
-		Unavailable: states("28P01", "28000", "3D000", "57014"),
-		Final:       states("22001", "23505", "42601", "42P01", "53100", "54000", "XX000", "26000", "42P05", "", "4"),
+		Unavailable: states("28P01", "28000", "3D000", "53100", "53200", "57014", "58030"),
+		Final:       states("22001", "23505", "42601", "42P01", "54000", "XX000", "26000", "42P05", "", "4"),
 	}
 }

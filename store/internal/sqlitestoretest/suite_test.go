@@ -60,10 +60,10 @@ func TestStore(t *testing.T) {
 		Adds:    "INSERT INTO purser_counters",
 		// BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT, LOCKED_SHAREDCACHE
 		Rerun: codes(5, 6, 261, 517, 262),
-		// CANTOPEN, READONLY, READONLY_DBMOVED
-		Unavailable: codes(14, 8, 1032),
-		// ERROR, CORRUPT, FULL, CONSTRAINT_UNIQUE, NOTADB, IOERR_WRITE
-		Final: codes(1, 11, 13, 2067, 26, 778),
+		// CANTOPEN, READONLY, READONLY_DBMOVED, FULL, IOERR_WRITE
+		Unavailable: codes(14, 8, 1032, 13, 778),
+		// ERROR, CORRUPT, CONSTRAINT_UNIQUE, NOTADB
+		Final: codes(1, 11, 2067, 26),
 	}.Run(t)
 }
 

@@ -28,7 +28,7 @@ func TestStore(t *testing.T) {
 		WithTx:      (*sqlitestore.Store).WithTx,
 		Adds:        "INSERT INTO purser_counters",
 		Rerun:       []error{sqlite3.BUSY, sqlite3.BUSY_SNAPSHOT, sqlite3.LOCKED_SHAREDCACHE},
-		Unavailable: []error{sqlite3.CANTOPEN, sqlite3.READONLY_DBMOVED},
-		Final:       []error{sqlite3.FULL, sqlite3.IOERR_WRITE},
+		Unavailable: []error{sqlite3.CANTOPEN, sqlite3.READONLY_DBMOVED, sqlite3.FULL, sqlite3.IOERR_WRITE},
+		Final:       []error{sqlite3.CORRUPT, sqlite3.NOTADB},
 	}.Run(t)
 }
