@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"os"
 )
 
 // A prepared opens connections to SQLite that keep their statements prepared, as Postgres drivers do. Parsing takes a
@@ -12,15 +14,16 @@ import (
 type prepared struct {
 	driver  driver.Driver
 	address string
+	path    string
 }
 
-func openPrepared(address string) (*sql.DB, error) {
+func openPrepared(path, address string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", address)
 	if err != nil {
 		return nil, err
 	}
 	defer db.Close() // nothing was opened, it only knows the driver
-	return sql.OpenDB(prepared{db.Driver(), address}), nil
+	return sql.OpenDB(prepared{db.Driver(), address, path}), nil
 }
 
 // Driver is part of [driver.Connector].
@@ -36,7 +39,11 @@ func (p prepared) Connect(context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("a %T can't prepare statements", conn)
 	}
-	return &preparedConn{sqliteConn: inner, statements: make(map[string]sqliteStatement)}, nil
+	file, err := os.Stat(p.path)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &preparedConn{sqliteConn: inner, path: p.path, file: file, statements: make(map[string]sqliteStatement)}, nil
 }
 
 // What the driver's connections and statements can do.
@@ -61,7 +68,18 @@ type (
 // A preparedConn is used by one goroutine at a time, and by one statement at a time with the same text.
 type preparedConn struct {
 	sqliteConn
+	path       string
+	file       os.FileInfo // that was opened
 	statements map[string]sqliteStatement
+}
+
+// ResetSession is part of [driver.SessionResetter]: the pool asks it before it lends the connection again. SQLite goes on
+// writing to a file that was deleted, or replaced by another, and what it acknowledges then is lost.
+func (c *preparedConn) ResetSession(ctx context.Context) error {
+	if there, err := os.Stat(c.path); err != nil || !os.SameFile(c.file, there) {
+		return driver.ErrBadConn
+	}
+	return c.sqliteConn.ResetSession(ctx)
 }
 
 // maxPrepared is how many statements a connection keeps. A ledger has some thirty different ones.

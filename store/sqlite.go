@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,25 +18,26 @@ import (
 )
 
 // How connections are set up, beyond what package sqlitestore demands: no waiting for a lock, since a transaction that
-// finds the database busy is run again after a random time.
+// finds the database busy is run again after a random time; and no making of files, since one without tables in the place
+// of one that was deleted would help nobody.
 const (
-	writing = "?_pragma=busy_timeout(0)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
-	reading = "?_pragma=busy_timeout(0)&_pragma=query_only(1)"
+	writing = "?mode=rw&_pragma=busy_timeout(0)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
+	reading = "?mode=rw&_pragma=busy_timeout(0)&_pragma=query_only(1)"
 )
 
 // maxReaders is how many views read at once; more of them wait.
 const maxReaders = 8
 
 func openSQLite(ctx context.Context, path string, o *Options) (*Store, error) {
-	address, err := sqliteAddress(path)
+	file, err := sqliteFile(path)
 	if err != nil {
 		return nil, err
 	}
-	writes, err := openPrepared(address + writing)
+	writes, err := openPrepared(file, address(file)+writing)
 	if err != nil {
 		return nil, err
 	}
-	reads, err := openPrepared(address + reading)
+	reads, err := openPrepared(file, address(file)+reading)
 	if err != nil {
 		return nil, err
 	}
@@ -56,8 +59,8 @@ func openSQLite(ctx context.Context, path string, o *Options) (*Store, error) {
 	}, writes, reads)
 }
 
-// sqliteAddress returns a path as a URI, in which a name with % or # means the same as it does in the path.
-func sqliteAddress(path string) (string, error) {
+// sqliteFile returns the absolute path of the file that a URL names, and makes it if it does not exist.
+func sqliteFile(path string) (string, error) {
 	if rest, ok := strings.CutPrefix(path, "///"); ok {
 		path = "/" + rest
 	}
@@ -69,16 +72,34 @@ func sqliteAddress(path string) (string, error) {
 	case strings.Contains(path, "?"):
 		return "", invalid.Field("url", "must be sqlite: and a path, without parameters")
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return "", fmt.Errorf("%w: %s is a directory, must be a file", budget.ErrUnavailable, path)
-	}
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
-	absolute = filepath.ToSlash(absolute)
-	if !strings.HasPrefix(absolute, "/") {
-		absolute = "/" + absolute // a drive letter
+	switch info, err := os.Stat(absolute); {
+	case errors.Is(err, fs.ErrNotExist):
+		return absolute, makeFile(absolute)
+	case err == nil && info.IsDir():
+		return "", fmt.Errorf("%w: %s is a directory, must be a file", budget.ErrUnavailable, path)
+	default:
+		return absolute, nil
 	}
-	return (&url.URL{Scheme: "file", Path: absolute}).String(), nil
+}
+
+// makeFile makes an empty file, which another process may do at the same time.
+func makeFile(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o644) //nolint:gosec // as SQLite would, less the umask
+	if err != nil {
+		return fmt.Errorf("%w: %w", budget.ErrUnavailable, err)
+	}
+	return file.Close()
+}
+
+// address returns a path as a URI, in which a name with % or # means the same as it does in the path.
+func address(path string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // a drive letter
+	}
+	return (&url.URL{Scheme: "file", Path: path}).String()
 }
