@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"time"
 
@@ -28,7 +29,7 @@ func openPostgres(ctx context.Context, url string, o *Options) (*Store, error) {
 	// With it off, a backslash in a text could end the text.
 	config.RuntimeParams["standard_conforming_strings"] = "on"
 	config.RuntimeParams["client_encoding"] = "UTF8"
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config, stdlib.OptionShouldPing(probe), stdlib.OptionResetSession(stillOpen))
 	db.SetMaxOpenConns(maxConnections)
 	db.SetMaxIdleConns(maxConnections)
 	db.SetConnMaxIdleTime(maxIdleTime)
@@ -44,4 +45,34 @@ func openPostgres(ctx context.Context, url string, o *Options) (*Store, error) {
 		}
 		return s, nil
 	}, db)
+}
+
+// How long an idle connection may take to answer before it is used again, and for which part of the time that is left.
+// After a network that lost its connections without a word, each of them would else cost one transaction all its time.
+const (
+	longestProbe = 2 * time.Second
+	probePart    = 4
+)
+
+// probe asks a connection that was idle for a while whether it is still there, which closes it if not. It returns false,
+// as there is nothing left to ask.
+func probe(ctx context.Context, idle stdlib.ShouldPingParams) bool {
+	if idle.IdleDuration < time.Second {
+		return false
+	}
+	limit := longestProbe
+	if deadline, limited := ctx.Deadline(); limited {
+		limit = min(limit, time.Until(deadline)/probePart)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_ = idle.Conn.Ping(ctx)
+	return false
+}
+
+func stillOpen(_ context.Context, conn *pgx.Conn) error {
+	if conn.IsClosed() {
+		return driver.ErrBadConn
+	}
+	return nil
 }
