@@ -30,8 +30,16 @@ type engine struct {
 
 var _ bunstore.Engine = (*engine)(nil)
 
-// Not READ WRITE: a database that its administrator has made one that may only be read is to stay so.
-const readWrite = "BEGIN ISOLATION LEVEL READ COMMITTED"
+const (
+	// Not READ WRITE: a database that its administrator has made one that may only be read is to stay so.
+	begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+	// A client that vanished in the middle of a transaction, without a word, would keep its locks until the server's system
+	// notices, which takes hours. One that only stood still runs the transaction again.
+	limitIdle = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
+
+	readWrite = begin + "; " + limitIdle
+)
 
 func newEngine(schema string) *engine {
 	e := &engine{schema: schema}
@@ -152,12 +160,12 @@ func (e *engine) Overdue() (query string, args []any) {
 const migrating = 0x707572736572
 
 func (e *engine) BeginMigration() string {
-	begin := fmt.Sprintf(readWrite+"; SELECT pg_advisory_xact_lock(%d)", migrating)
+	locked := fmt.Sprintf(readWrite+"; SELECT pg_advisory_xact_lock(%d)", migrating)
 	if e.schema == "" {
-		return begin
+		return locked
 	}
 	// Not CREATE SCHEMA IF NOT EXISTS, which wants the right to create one also where it exists.
-	return begin + "; DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '" + e.schema + "') THEN CREATE SCHEMA " +
+	return locked + "; DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = '" + e.schema + "') THEN CREATE SCHEMA " +
 		e.quoted() + "; END IF; END $$; SET LOCAL search_path = " + e.quoted()
 }
 

@@ -39,7 +39,7 @@ func (e *engine) Record(ctx context.Context, conn *sql.Conn, version int64, even
 		asGuessed = is == version && !inserted.Valid
 		return err
 	}
-	statements := []Statement{{Text: readWrite}, {Text: e.fence[budget.Shared]}, insert}
+	statements := []Statement{{Text: begin}, {Text: limitIdle}, {Text: e.fence[budget.Shared]}, insert}
 	w := budget.Writes{Counters: counters, Usage: sums}
 	if text, args := e.applying(&w); text != "" {
 		statements = append(statements, Statement{Text: text, Args: args, Row: func(scan func(...any) error) (err error) {
