@@ -77,10 +77,11 @@ func (l *Ledger) correctIn(ctx context.Context, tx Tx, e *entry) error {
 	if err := target.covers(e.event.Totals.Negate()); err != nil {
 		return err
 	}
-	return l.countWith(ctx, tx, []*entry{e}, known, func(w Writes) (map[CounterKey]Counter, error) {
+	_, err = l.countWith(ctx, tx, []*entry{e}, known, func(w Writes) (map[CounterKey]Counter, error) {
 		w.Audit = []AuditEntry{l.auditCorrection(e.event)}
 		return tx.Apply(ctx, w)
 	})
+	return err
 }
 
 func (l *Ledger) auditCorrection(e StoredEvent) AuditEntry {

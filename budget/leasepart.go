@@ -21,7 +21,8 @@ type part struct {
 	stands  bool          // the row may stand in the store
 	lost    bool          // it does not any more, or has nothing to do with the counter
 
-	held    int64  // what of the row's hold may be used
+	holds   int64  // the row, as the store said last
+	held    int64  // what of that may be used
 	out     int64  // admitted, and not settled or released yet
 	most    int64  // what the row holds beyond this is to be given back
 	until   moment // admits before
@@ -266,31 +267,38 @@ func (l *leases) longest(now moment) time.Duration {
 	return longest
 }
 
-// learn takes over what a committed transaction did to leases.
-func (l *leases) learn(a *admission) {
-	if l == nil || a == nil {
+// learn takes over what a committed transaction did: to leases, if it had to do with reservations, and to counters, which it
+// left as they are after it.
+func (l *leases) learn(a *admission, after map[CounterKey]Counter) {
+	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, e := range a.entries {
-		if e.claim == nil {
-			continue
-		}
-		for _, s := range e.claim.shares {
-			l.learnRow(s.part, a.rows[s.part.row])
-		}
-		if o := e.claim.order; o != nil {
-			l.answer(o, a)
-		}
-		if x := e.claim.leased; x != nil && (e.err == nil || errors.Is(e.err, ErrConflict)) {
-			l.finish(x, leasedSettled)
-		}
-		for _, s := range e.claim.shares {
-			if counter, changed := a.after[s.part.counter]; changed {
-				l.learnRoom(s.part, counter.room(s.part.limit))
+	if a != nil {
+		for _, e := range a.entries {
+			if e.claim != nil {
+				l.learnClaim(a, e)
 			}
 		}
+	}
+	for key, counter := range after {
+		if p := l.parts[key]; p != nil {
+			l.learnRoom(p, counter.room(p.limit))
+		}
+	}
+}
+
+// learnClaim takes over what became of a claim. It needs the mutex.
+func (l *leases) learnClaim(a *admission, e *entry) {
+	for _, s := range e.claim.shares {
+		l.learnRow(s.part, a.rows[s.part.row])
+	}
+	if o := e.claim.order; o != nil {
+		l.answer(o, a)
+	}
+	if x := e.claim.leased; x != nil && (e.err == nil || errors.Is(e.err, ErrConflict)) {
+		l.finish(x, leasedSettled)
 	}
 }
 
@@ -301,14 +309,16 @@ func (l *leases) learnRow(p *part, r *row) {
 		return
 	}
 	if !p.lost {
-		p.held = min(r.Holds[0].Units, p.most)
+		p.holds = r.Holds[0].Units
+		p.held = min(p.holds, p.most)
 	}
 }
 
-// learnRoom gives back what the part has free of a counter that is over its limit. It needs the mutex.
+// learnRoom gives back what the part has free of a counter that is over its limit, beside what it is giving back already. It
+// needs the mutex.
 func (l *leases) learnRoom(p *part, room int64) {
-	if room < 0 && p.free() > 0 {
-		p.give(-max(room, -math.MaxInt64))
+	if over := -max(room, -math.MaxInt64) - (p.holds - p.held); over > 0 && p.free() > 0 {
+		p.give(over)
 		l.tell(p)
 	}
 }
@@ -360,17 +370,29 @@ func (l *leases) flushed(entries []*entry, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range entries {
-		if e.claim == nil || e.claim.leased == nil || len(e.claim.shares) == 0 {
+		if e.claim == nil {
 			continue
 		}
-		e.claim.leased.settling--
-		if errors.Is(err, ErrOutcomeUnknown) || errors.Is(e.err, ErrOutcomeUnknown) {
-			for _, s := range e.claim.shares {
-				s.part.until, s.part.renewed = moment{}, never
-				l.tell(s.part)
+		unknown := errors.Is(err, ErrOutcomeUnknown) || errors.Is(e.err, ErrOutcomeUnknown)
+		for _, s := range e.claim.shares {
+			if unknown {
+				s.part.until = moment{}
+				l.ask(s.part)
 			}
 		}
+		if len(e.claim.shares) > 0 {
+			e.claim.leased.settling--
+		}
+		if o := e.claim.order; o != nil && unknown {
+			l.ask(o.part)
+		}
 	}
+}
+
+// ask makes the keeper ask the store what it holds for the part. It needs the mutex.
+func (l *leases) ask(p *part) {
+	p.renewed = never
+	l.tell(p)
 }
 
 // yieldTo makes the parts of these counters go back to the store, because a request needs their room.

@@ -198,19 +198,25 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 		subjects[i] = e.event.Subject
 	}
 	claims := hasClaims(entries)
-	guess := !claims && c.guesses.next()
+	guesses := &c.guesses
+	if claims {
+		guesses = &c.openings
+	}
+	guess := guesses.next()
 	var a *admission
+	var after map[CounterKey]Counter
 	for {
 		known, err := c.cache.find(ctx, c.store, subjects)
 		if err != nil {
 			return err
 		}
 		err = c.store.Update(ctx, func(tx Tx) (err error) {
-			if claims {
-				a, err = c.admitIn(ctx, tx, entries, known)
-				return err
+			if !claims {
+				after, err = c.recordIn(ctx, tx, entries, known, guess)
+			} else if a, err = c.admitIn(ctx, tx, entries, known, guess); err == nil {
+				after = a.after
 			}
-			return c.recordIn(ctx, tx, entries, known, guess)
+			return err
 		})
 		switch {
 		case errors.Is(err, errRetaken):
@@ -222,12 +228,12 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 		// A sum that overflows may do so by events that are not new.
 		case guess && (errors.Is(err, ErrGuessedWrong) || errors.Is(err, ErrOverflow)):
 			guess = false
-			c.guesses.wrong()
+			guesses.wrong()
 		case errors.Is(err, errStale):
 			c.cache.forget(known.catalog.Version)
 		default:
 			if err == nil {
-				c.leases.learn(a)
+				c.leases.learn(a, after)
 			}
 			return err
 		}
@@ -250,8 +256,9 @@ func (g *guesses) next() bool {
 
 func (g *guesses) wrong() { g.pause.Store(pauseAfterWrongGuess) }
 
-// recordIn is the transaction that records. With guess, it is one step instead of three if tx can.
-func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known found, guess bool) error {
+// recordIn is the transaction that records. With guess, it is one step instead of three if tx can. It returns the counters
+// that it changed, as they are after it.
+func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known found, guess bool) (map[CounterKey]Counter, error) {
 	batch := newBatch(len(entries))
 	for _, e := range entries {
 		e.outcome, e.err = "", nil // anew: an earlier run may have left something
@@ -264,14 +271,14 @@ func (c *core) recordIn(ctx context.Context, tx Tx, entries []*entry, known foun
 		})
 	}
 	if err := tx.Fence(ctx, Shared); err != nil {
-		return err
+		return nil, err
 	}
 	inserted, err := tx.InsertEvents(ctx, batch.events)
 	if err != nil {
-		return fmt.Errorf("insert events: %w", err)
+		return nil, fmt.Errorf("insert events: %w", err)
 	}
 	if inserted.Version != known.catalog.Version {
-		return errStale
+		return nil, errStale
 	}
 	batch.answer(inserted)
 	return c.count(ctx, tx, entries, known)
@@ -350,7 +357,7 @@ func sameContent(a, b StoredEvent) bool {
 
 // count adds the events that were recorded to their counters and to the sums of usage, and makes the alerts for the
 // levels that this crosses.
-func (c *core) count(ctx context.Context, tx Tx, entries []*entry, known found) error {
+func (c *core) count(ctx context.Context, tx Tx, entries []*entry, known found) (map[CounterKey]Counter, error) {
 	return c.countWith(ctx, tx, entries, known, func(w Writes) (map[CounterKey]Counter, error) {
 		if len(w.Counters) == 0 && len(w.Usage) == 0 {
 			return nil, nil
@@ -359,31 +366,31 @@ func (c *core) count(ctx context.Context, tx Tx, entries []*entry, known found) 
 	})
 }
 
-func (c *core) countWith(ctx context.Context, tx Tx, entries []*entry, known found, apply func(Writes) (map[CounterKey]Counter, error)) error {
+func (c *core) countWith(ctx context.Context, tx Tx, entries []*entry, known found, apply func(Writes) (map[CounterKey]Counter, error)) (map[CounterKey]Counter, error) {
 	sums := newSums(known.zone)
 	for i, e := range entries {
 		if e.outcome != Recorded {
 			continue
 		}
 		if err := sums.add(&e.event, known.budgets[i]); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	after, err := apply(Writes{Counters: sums.counters(), Usage: sums.usage()})
 	if err != nil {
-		return fmt.Errorf("count: %w", err)
+		return nil, fmt.Errorf("count: %w", err)
 	}
 	for _, counter := range after {
 		if err := counter.fits(); err != nil {
-			return fmt.Errorf("count: what is used: %w", err)
+			return nil, fmt.Errorf("count: what is used: %w", err)
 		}
 	}
 	alerts := c.crossings(sums, after)
 	if len(alerts.Alerts) == 0 {
-		return nil
+		return after, nil
 	}
 	if _, err := tx.Apply(ctx, alerts); err != nil {
-		return fmt.Errorf("store alerts: %w", err)
+		return nil, fmt.Errorf("store alerts: %w", err)
 	}
-	return nil
+	return after, nil
 }
