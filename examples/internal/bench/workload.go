@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -28,6 +29,20 @@ var (
 	keyNames    = names("key", users)
 	teamNames   = names("team", teams)
 )
+
+// subjectsOf are the users of so many tenants, without a resource.
+var subjectsOf = map[int][]usage.Subject{oneTenant: subjects(oneTenant), manyTenants: subjects(manyTenants)}
+
+func subjects(tenants int) []usage.Subject {
+	all := make([]usage.Subject, users)
+	for user := range all {
+		all[user] = usage.Subject{
+			Tenant: tenantNames[user%tenants], User: userNames[user], APIKey: keyNames[user],
+			Labels: map[string]string{"team": teamNames[user%teams]},
+		}
+	}
+	return all
+}
 
 func names(kind string, n int) []string {
 	all := make([]string, n)
@@ -55,13 +70,13 @@ func (m *model) amounts(input, output int64) usage.Amounts {
 
 // A dealer makes up the events of one caller.
 type dealer struct {
-	rng     *rand.Rand
-	tenants int
+	rng      *rand.Rand
+	subjects []usage.Subject
 }
 
 // newDealer returns the dealer of a caller. It deals the same in every run but for the ids.
 func newDealer(caller, tenants int) *dealer {
-	return &dealer{rng: rand.New(rand.NewPCG(uint64(caller), 0)), tenants: tenants}
+	return &dealer{rng: rand.New(rand.NewPCG(uint64(caller), 0)), subjects: subjectsOf[tenants]}
 }
 
 // mostOutput is how many tokens an answer has at the most.
@@ -81,24 +96,30 @@ type errand struct {
 
 // errand returns the next errand.
 func (d *dealer) errand() errand {
-	user := d.rng.IntN(users)
+	subject := d.subjects[d.rng.IntN(users)]
 	m := &models[d.rng.IntN(len(models))]
+	subject.Resource = m.name
 	input, output := 100+d.rng.Int64N(4000), 20+d.rng.Int64N(mostOutput-20)
-	subject := usage.Subject{
-		Tenant:   tenantNames[user%d.tenants],
-		User:     userNames[user],
-		APIKey:   keyNames[user],
-		Resource: m.name,
-		Labels:   map[string]string{"team": teamNames[user%teams]},
-	}
 	return errand{budget.Request{Subject: subject, Estimate: m.amounts(input, mostOutput)}, m.amounts(input, output)}
 }
 
-// A watched budget is one with what is computed from its limit once.
+// A watched budget is one with what a program would not compute anew for each event.
 type watched struct {
 	budget.Budget
-	limit int64 // in the metric's units
-	marks []alert.Mark
+	limit  int64 // in the metric's units
+	marks  []alert.Mark
+	values map[string]string // of the scope, as counters are keyed, by user
+	period *atomic.Pointer[period.Bounds]
+}
+
+// key returns the key of the counter of one of many tenants' users.
+func (b *watched) key(s usage.Subject, now time.Time) budget.CounterKey {
+	running := b.period.Load()
+	if running == nil || !running.Contains(now) {
+		running = new(b.Schedule.Bounds(now))
+		b.period.Store(running)
+	}
+	return budget.CounterKey{Budget: b.ID, Value: b.values[s.User], Start: running.Start.UnixMicro()}
 }
 
 // Sets of budgets that count every event.
@@ -139,7 +160,12 @@ func watch(all ...budget.Budget) []watched {
 		if err != nil {
 			panic(err)
 		}
-		budgets[i] = watched{b, limit, b.Thresholds.Marks(limit)}
+		values := make(map[string]string)
+		for _, s := range subjectsOf[manyTenants] {
+			value, _ := b.Scope.Match(s)
+			values[s.User] = value.Key()
+		}
+		budgets[i] = watched{b, limit, b.Thresholds.Marks(limit), values, new(atomic.Pointer[period.Bounds])}
 	}
 	return budgets
 }
@@ -177,9 +203,7 @@ func countings(budgets []watched, s usage.Subject, totals usage.Totals, now time
 	all := make([]counting, len(budgets))
 	for i := range budgets {
 		b := &budgets[i]
-		value, _ := b.Scope.Match(s)
-		key := budget.CounterKey{Budget: b.ID, Value: value.Key(), Start: b.Schedule.Bounds(now).Start.UnixMicro()}
-		all[i] = counting{budget: b, key: key, units: b.Metric.Of(totals)}
+		all[i] = counting{budget: b, key: b.key(s, now), units: b.Metric.Of(totals)}
 	}
 	return all
 }
