@@ -73,9 +73,11 @@ type admission struct {
 
 	now     time.Time // by the store's clock
 	rows    map[ReservationKey]*row
-	events  map[EventKey]LockedEvent // those that stand under keys without a reservation
-	adds    tallies                  // what changes beside what events charge
-	more    bool                     // there may be more overdue reservations than were taken
+	settled map[EventKey]bool      // events stand under these keys, which have no reservation
+	opened  bool                   // the first steps were taken in one
+	locked  map[CounterKey]Counter // with it
+	adds    tallies                // what changes beside what events charge
+	more    bool                   // there may be more overdue reservations than were taken
 	charges *sums
 	refused map[CounterKey]*cached // the counters that refused a request
 	after   map[CounterKey]Counter // those that were changed, as they are after it
@@ -87,7 +89,7 @@ type shortError struct{ counters []CounterKey }
 func (*shortError) Error() string { return "the room is leased" }
 
 // admitIn is the transaction that does what the entries say.
-func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found) (*admission, error) {
+func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found, guess bool) (*admission, error) {
 	a := &admission{
 		core: c, tx: tx, entries: entries, known: known,
 		rows: make(map[ReservationKey]*row), adds: make(tallies), charges: newSums(known.zone),
@@ -96,10 +98,12 @@ func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found
 	for _, e := range entries {
 		e.outcome, e.err = "", nil // anew: an earlier run may have left something
 	}
-	if err := tx.Fence(ctx, Shared); err != nil {
-		return nil, err
+	steps := []func(context.Context) error{a.fence, a.take, a.findEvents, a.insert, a.end, a.judge, a.write}
+	if o, can := tx.(Opener); can && guess {
+		open := func(ctx context.Context) error { return a.open(ctx, o) }
+		steps = []func(context.Context) error{open, a.end, a.judge, a.write}
 	}
-	for _, step := range []func(context.Context) error{a.take, a.findEvents, a.insert, a.end, a.judge, a.write} {
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -107,10 +111,20 @@ func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found
 	return a, nil
 }
 
+func (a *admission) fence(ctx context.Context) error { return a.tx.Fence(ctx, Shared) }
+
 // take reads the reservations that the entries name, and those that are overdue if somebody needs room.
 func (a *admission) take(ctx context.Context) error {
-	var keys []ReservationKey
-	overdue := 0
+	keys, overdue := a.wanted()
+	taken, err := a.tx.TakeReservations(ctx, keys, overdue)
+	if err != nil {
+		return fmt.Errorf("take reservations: %w", err)
+	}
+	return a.took(taken, overdue)
+}
+
+// wanted returns which reservations to take, and how many that are overdue.
+func (a *admission) wanted() (keys []ReservationKey, overdue int) {
 	for _, e := range a.entries {
 		if e.claim == nil {
 			continue
@@ -126,11 +140,10 @@ func (a *admission) take(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(keys, ReservationKey.Compare)
-	keys = slices.Compact(keys)
-	taken, err := a.tx.TakeReservations(ctx, keys, overdue)
-	if err != nil {
-		return fmt.Errorf("take reservations: %w", err)
-	}
+	return slices.Compact(keys), overdue
+}
+
+func (a *admission) took(taken Taken, overdue int) error {
 	if taken.Version != a.known.catalog.Version {
 		return errStale
 	}
@@ -159,25 +172,23 @@ func (a *admission) findEvents(ctx context.Context) error {
 		return nil
 	}
 	slices.SortFunc(keys, EventKey.Compare)
-	var err error
-	if a.events, err = a.tx.LockEvents(ctx, slices.Compact(keys)); err != nil {
+	events, err := a.tx.LockEvents(ctx, slices.Compact(keys))
+	if err != nil {
 		return fmt.Errorf("find settled reservations: %w", err)
+	}
+	a.settled = make(map[EventKey]bool, len(events))
+	for key := range events {
+		a.settled[key] = true
 	}
 	return nil
 }
 
 // insert records the events of those entries that bring one.
 func (a *admission) insert(ctx context.Context) error {
-	batch := newBatch(len(a.entries))
-	for _, e := range a.entries {
-		if e.claim != nil && e.claim.act != settle {
-			continue
-		}
-		if e.claim != nil {
-			a.markLate(e)
-		}
-		batch.add(e, a.known.catalog)
+	for e := range a.claims(settle) {
+		e.claim.late = a.isLate(e.claim)
 	}
+	batch := a.batch()
 	if len(batch.events) == 0 {
 		return nil
 	}
@@ -194,6 +205,29 @@ func (a *admission) insert(ctx context.Context) error {
 			}
 		}
 	}
+	return a.charge()
+}
+
+// batch returns the events that entries bring, those of settlements marked if they are late.
+func (a *admission) batch() *batch {
+	batch := newBatch(len(a.entries))
+	for _, e := range a.entries {
+		switch {
+		case e.claim == nil:
+		case e.claim.act != settle:
+			continue
+		case e.claim.late:
+			e.event.Flags |= Late
+		default:
+			e.event.Flags &^= Late
+		}
+		batch.add(e, a.known.catalog)
+	}
+	return batch
+}
+
+// charge adds the events that were recorded to what is to be counted.
+func (a *admission) charge() error {
 	for i, e := range a.entries {
 		if e.outcome != Recorded {
 			continue
@@ -205,25 +239,19 @@ func (a *admission) insert(ctx context.Context) error {
 	return nil
 }
 
-// markLate marks the event of a settle whose reservation holds nothing any more.
-func (a *admission) markLate(e *entry) {
-	keys := []ReservationKey{e.claim.key}
-	if len(e.claim.shares) > 0 {
-		keys = keys[:0]
-		for _, s := range e.claim.shares {
-			keys = append(keys, s.part.row)
-		}
+// isLate reports whether what a claim settles holds nothing any more.
+func (a *admission) isLate(c *claim) bool {
+	if c.unheld {
+		return false
 	}
-	e.claim.late = false
-	for _, key := range keys {
-		if r := a.rows[key]; (r == nil || !r.holds(a.now)) && !e.claim.unheld {
-			e.claim.late = true
-		}
+	lost := func(key ReservationKey) bool {
+		r := a.rows[key]
+		return r == nil || !r.holds(a.now)
 	}
-	e.event.Flags &^= Late
-	if e.claim.late {
-		e.event.Flags |= Late
+	if len(c.shares) == 0 {
+		return lost(c.key)
 	}
+	return slices.ContainsFunc(c.shares, func(s share) bool { return lost(s.part.row) })
 }
 
 // overdue reports whether the reservation's time is over: when Expires is reached.
@@ -247,8 +275,7 @@ func (a *admission) end(context.Context) error {
 	}
 	for e, r := range a.claims(extend) {
 		if r != nil && r.holds(a.now) {
-			r.Expires = latest(r.Expires, micros(a.now.Add(e.claim.ttl)))
-			r.changed = true
+			a.prolong(r, e.claim)
 		}
 	}
 	for _, r := range a.rows {
@@ -257,6 +284,12 @@ func (a *admission) end(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// prolong makes a reservation hold for as long as a claim says, if that is longer.
+func (a *admission) prolong(r *row, c *claim) {
+	r.Expires = latest(r.Expires, micros(a.now.Add(c.ttl)))
+	r.changed = true
 }
 
 // claims yields the entries that do one thing, each with its reservation, nil if there is none.
@@ -303,12 +336,13 @@ func (a *admission) drop(r *row) {
 	}
 }
 
-// release gives back what a reservation holds. Once is enough.
+// release gives back what a reservation holds. Once is enough, and one that is overdue has expired, whether somebody has
+// noticed or not.
 func (a *admission) release(r *row, c *claim) error {
 	if r == nil || r.gone {
 		return a.ended(c.key, r)
 	}
-	if r.State == Open {
+	if r.holds(a.now) {
 		a.drop(r)
 		r.State, r.Expires, r.Holds, r.changed = Released, a.now, nil, true
 	}
@@ -317,7 +351,7 @@ func (a *admission) release(r *row, c *claim) error {
 
 // ended says why there is no reservation: it was settled, or never made.
 func (a *admission) ended(key ReservationKey, r *row) error {
-	if _, settled := a.events[key]; settled || r != nil {
+	if a.settled[key] || r != nil {
 		return fmt.Errorf("%w: it was settled", ErrClosed)
 	}
 	return ErrNotFound
@@ -380,7 +414,26 @@ func (a *admission) judge(ctx context.Context) error {
 	for _, k := range keeps {
 		a.keepLease(k, counters)
 	}
-	return nil
+	return a.lookAgain(ctx, asked)
+}
+
+// lookAgain looks once more for the reservations of requests that were refused and had none: another process may have been
+// admitted with the same request since, and hold the very room that is lacking.
+func (a *admission) lookAgain(ctx context.Context, asked []asking) error {
+	var keys []ReservationKey
+	for _, ask := range asked {
+		if c := ask.entry.claim; ask.entry.err != nil && c.named && a.rows[c.key] == nil {
+			keys = append(keys, c.key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	found, err := a.tx.Reservations(ctx, ReservationQuery{Keys: keys, Limit: 1})
+	if err == nil && len(found) > 0 {
+		err = errRetaken
+	}
+	return err
 }
 
 // An asking is a request that is to be judged.
@@ -408,8 +461,8 @@ func (a *admission) request(e *entry) (*request, error) {
 
 func (a *admission) reserve(e *entry, r *row) (*request, error) {
 	asked := e.claim.request
-	switch _, settled := a.events[e.claim.key]; {
-	case settled, r != nil && (r.gone || r.State == Released):
+	switch {
+	case a.settled[e.claim.key], r != nil && (r.gone || r.State == Released):
 		return nil, fmt.Errorf("%w: its id can't be used again", ErrClosed)
 	case r == nil || r.State == Expired:
 		return asked, nil
@@ -452,7 +505,7 @@ func (a *admission) lock(ctx context.Context, keys []CounterKey) (tallies, error
 	if len(keys) == 0 {
 		return counters, nil
 	}
-	locked, err := a.tx.LockCounters(ctx, keys)
+	locked, err := a.lockCounters(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("lock counters: %w", err)
 	}
@@ -472,16 +525,32 @@ func (a *admission) lock(ctx context.Context, keys []CounterKey) (tallies, error
 	return counters, nil
 }
 
+func (a *admission) lockCounters(ctx context.Context, keys []CounterKey) (map[CounterKey]Counter, error) {
+	if !a.opened {
+		return a.tx.LockCounters(ctx, keys)
+	}
+	for _, key := range keys {
+		if _, locked := a.locked[key]; !locked {
+			return nil, ErrGuessedWrong
+		}
+	}
+	return a.locked, nil
+}
+
 // admit judges one request. What comes of it counts for those behind it.
 func (a *admission) admit(ask asking, counters tallies) error {
 	e := ask.entry
 	if r := a.rows[e.claim.key]; r != nil && r.holds(a.now) {
-		// Somebody before it in this transaction asked for the same.
-		if r.Hash != ask.request.hash {
+		// Somebody before it in this transaction was admitted.
+		switch {
+		case e.claim.act == extend:
+			a.prolong(r, e.claim)
+			e.granted(r)
+		case r.Hash != ask.request.hash:
 			e.fail(errOtherRequest)
-			return nil
+		default:
+			e.granted(r)
 		}
-		e.granted(r)
 		return nil
 	}
 	j := admit(ask.request, ask.bids, counters, a.core.options.AdmitUnknown)

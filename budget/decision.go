@@ -91,7 +91,7 @@ type Refusal struct {
 	Reserved  decimal.Decimal
 	Requested decimal.Decimal
 	Fits      decimal.Decimal // the most that would have fitted: limit − used − reserved, not below 0
-	ResetsAt  time.Time       // when the period ends; for a lifetime budget that is the year 9999
+	ResetsAt  time.Time       // when the period ends; for a lifetime budget that is the year 2200
 }
 
 // An ExceededError says which budgets had no room. It unwraps to [ErrExceeded].

@@ -22,14 +22,15 @@ type Ledger struct {
 
 // core is what a ledger shares with those derived from it by By.
 type core struct {
-	store   Store
-	options Options
-	cache   *cache
-	guesses guesses
-	outage  outage
-	leases  *leases // nil: there are none
-	pause   func(ctx context.Context, d time.Duration) error
-	queue   *queue // nil: bound to a caller's transaction, nothing is grouped
+	store    Store
+	options  Options
+	cache    *cache
+	guesses  guesses // that events are new
+	openings guesses // that reservations are as they were
+	outage   outage
+	leases   *leases // nil: there are none
+	pause    func(ctx context.Context, d time.Duration) error
+	queue    *queue // nil: bound to a caller's transaction, nothing is grouped
 }
 
 // Options configures a [Ledger]. A nil *Options means all defaults.

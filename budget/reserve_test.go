@@ -121,6 +121,10 @@ func TestSettleReplacesTheHold(t *testing.T) {
 				}
 				f.stands(b.ID, "70", "0")
 			}
+			result, err := f.Settle(t.Context(), key("a"), budget.Settlement{Amounts: input(70)})
+			if want := (budget.Result{ID: "a", Outcome: budget.Duplicate}); err != nil || result != want {
+				t.Errorf("settled again: %+v, %v; want %+v", result, err, want)
+			}
 			if _, err := f.Settle(t.Context(), key("a"), budget.Settlement{Amounts: input(71)}); !errors.Is(err, budget.ErrConflict) {
 				t.Errorf("settled with other content: %v, want ErrConflict", err)
 			}

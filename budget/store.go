@@ -123,6 +123,32 @@ type Recorder interface {
 	Record(ctx context.Context, version int64, events []StoredEvent, w Writes) (map[CounterKey]Counter, error)
 }
 
+// An Opener is a [Tx] that can do in one round trip what the first steps of a transaction with reservations take one each
+// for. It is an optional ability: a ledger uses it where it finds it.
+type Opener interface {
+	// Open does what Fence with Shared, TakeReservations, InsertEvents and LockCounters do, one after the other, and
+	// between the second and the third looks which of the events it is to look for stand. If an event that is to be
+	// inserted is not new, it returns ErrGuessedWrong, and the transaction can only be given up. It is the first step of
+	// its transaction.
+	Open(ctx context.Context, o Opening) (Opened, error)
+}
+
+// An Opening is what an [Opener] is given.
+type Opening struct {
+	Keys     []ReservationKey // of the reservations to take
+	Overdue  int              // how many to take beside them that are overdue
+	Look     []EventKey       // to look for
+	Events   []StoredEvent    // to insert
+	Counters []CounterKey     // to lock
+}
+
+// Opened is what an [Opener] found.
+type Opened struct {
+	Taken
+	Settled  map[EventKey]bool // those of Look under which an event stands
+	Counters map[CounterKey]Counter
+}
+
 // FenceMode says whom a fence keeps out.
 type FenceMode uint8
 

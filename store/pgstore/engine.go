@@ -24,6 +24,7 @@ type engine struct {
 	begin        [4]string // by bunstore.Access
 	fence        [2]string // by budget.FenceMode
 	take         string
+	look         string
 	insertEvents string
 	apply        []string // by the parts of it, a bit for each
 }
@@ -53,7 +54,7 @@ func newEngine(schema string) *engine {
 		bunstore.WriteShared:    readWrite + "; " + e.fence[budget.Shared],
 		bunstore.WriteExclusive: readWrite + "; SET LOCAL lock_timeout = '%dms'; " + e.fence[budget.Exclusive],
 	}
-	e.take = takeText(e)
+	e.take, e.look = takeText(e), lookText(e)
 	e.apply = make([]string, 1<<len(parts))
 	for does := range e.apply {
 		e.apply[does] = applyText(e, does)

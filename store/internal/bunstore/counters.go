@@ -133,14 +133,19 @@ func (r *reader) Highest(ctx context.Context, periods []budget.CounterKey) (map[
 }
 
 func (t *tx) LockCounters(ctx context.Context, keys []budget.CounterKey) (map[budget.CounterKey]budget.Counter, error) {
-	// Adding nothing creates, locks and reads in one statement. A query with FOR UPDATE would need one before it, to
-	// create: in the same statement it would not see a row that another transaction has just created.
+	locked, err := t.store.engine.Apply(ctx, t, Locking(keys))
+	return byKey(locked), t.step(ctx, err)
+}
+
+// Locking returns what creates, locks and reads counters in one statement: adding nothing to them. A query with FOR UPDATE
+// would need one before it, to create: in the same statement it would not see a row that another transaction has just
+// created.
+func Locking(keys []budget.CounterKey) budget.Writes {
 	counters := make([]budget.Counter, len(keys))
 	for i, key := range keys {
 		counters[i].CounterKey = key
 	}
-	locked, err := t.store.engine.Apply(ctx, t, budget.Writes{Counters: counters})
-	return byKey(locked), t.step(ctx, err)
+	return budget.Writes{Counters: counters}
 }
 
 func byKey(counters []budget.Counter) map[budget.CounterKey]budget.Counter {

@@ -81,6 +81,10 @@ type Piper interface {
 	// events were new and the catalog's version is this one; if not, what it did must not stay.
 	Record(ctx context.Context, conn *sql.Conn, version int64, events []budget.StoredEvent,
 		counters []budget.Counter, sums []budget.UsageAdd) (after []budget.Counter, asGuessed bool, err error)
+
+	// Open begins a transaction with a shared fence, and does what [budget.Opener] says. It reports whether all events
+	// were new; if not, what it did must not stay.
+	Open(ctx context.Context, conn *sql.Conn, o budget.Opening) (opened budget.Opened, asGuessed bool, err error)
 }
 
 // A Querier sends statements.

@@ -17,6 +17,7 @@ type pipedTx struct {
 var (
 	_ budget.Tx       = (*pipedTx)(nil)
 	_ budget.Recorder = (*pipedTx)(nil)
+	_ budget.Opener   = (*pipedTx)(nil)
 )
 
 // tx returns the transaction of r, which is one of the store's own.
@@ -40,4 +41,16 @@ func (t *pipedTx) Record(ctx context.Context, version int64, events []budget.Sto
 		return nil, budget.ErrGuessedWrong
 	}
 	return byKey(after), nil
+}
+
+func (t *pipedTx) Open(ctx context.Context, o budget.Opening) (budget.Opened, error) {
+	t.begun = true // also if the message fails: part of it may have been executed
+	opened, asGuessed, err := t.piper.Open(ctx, t.conn, o)
+	if err != nil {
+		return budget.Opened{}, t.step(ctx, err)
+	}
+	if !asGuessed {
+		return budget.Opened{}, budget.ErrGuessedWrong
+	}
+	return opened, nil
 }
