@@ -14,6 +14,11 @@
 // Instants count to the microsecond and are accepted from 1980 to 2199. Intervals are half-open, so that a use at the very
 // end of a bucket belongs to the next one. Buckets are of a time zone: a day has 23 or 25 hours where its clocks change.
 //
+// # Projections
+//
+// [Pace.Project] says where what is used will stand when a period ends, with a range and the instant at which a limit is
+// passed. A projection is an estimate: it may come from floating point, and is stored nowhere.
+//
 // # Bad input
 //
 // What a caller hands in has a Validate method that returns all its findings at once, joined, each a [*FieldError] that

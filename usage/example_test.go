@@ -136,3 +136,40 @@ func ExampleFill() {
 	// 2026-03-02 0
 	// 2026-03-03 1
 }
+
+func ExamplePace_Project() {
+	march := period.Monthly.Bounds(time.Date(2026, time.March, 1, 0, 0, 0, 0, time.UTC))
+	pace := usage.Pace{
+		Metric:   usage.Dollars,
+		Period:   march,
+		At:       time.Date(2026, time.March, 9, 18, 0, 0, 0, time.UTC),
+		Limit:    450e9, // 450 dollars, in billionths
+		Recorded: 144e9,
+		Since:    time.Date(2026, time.February, 2, 0, 0, 0, 0, time.UTC),
+	}
+	// Three dollars an hour in the office's hours, on weekdays.
+	for hour := pace.Since; hour.Before(pace.At); hour = hour.Add(time.Hour) {
+		if day := hour.Weekday(); day != time.Saturday && day != time.Sunday && hour.Hour() >= 9 && hour.Hour() < 17 {
+			pace.Hours = append(pace.Hours, usage.HourUse{Start: hour, Units: 3e9})
+		}
+	}
+	for _, method := range []usage.Method{usage.Auto, usage.RunRate, usage.ByDay} {
+		p := pace.Project(method)
+		fmt.Println(p.Method, p.Value.Round(2), p.Passes.Format("2 January 15:04"))
+	}
+
+	pace.At = time.Date(2026, time.March, 1, 18, 0, 0, 0, time.UTC)
+	fmt.Println(pace.Project(usage.Auto).Reason.Text())
+	// Output:
+	// seasonal 528 26 March 15:00
+	// run-rate 510.17 28 March 08:15
+	// by-day 496 29 March 02:12
+	// less than 5 % of the period is over
+}
+
+func ExampleProjectByDay() {
+	now := time.Date(2026, time.March, 10, 12, 0, 0, 0, time.UTC)
+	projected, ok := usage.ProjectByDay(decimal.RequireFromString("96"), period.Monthly.Bounds(now), now)
+	fmt.Println(projected, ok)
+	// Output: 297.6 true
+}

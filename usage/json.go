@@ -1,6 +1,11 @@
 package usage
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/shopspring/decimal"
+)
 
 // UnmarshalJSON reads the flat object that [Event.MarshalJSON] writes. An amount may be a number or a string that holds
 // exactly one, null is as if absent, and of a repeated member the last counts. Unknown members and values of the wrong kind
@@ -140,4 +145,26 @@ func (p Point) MarshalJSON() ([]byte, error) {
 func (g Group) MarshalJSON() ([]byte, error) {
 	o := object{}.text("key", g.Key).count("requests", g.Requests).tokens(g.Totals)
 	return o.dollars("cost", g.Nanodollars).count("runs", g.Runs).end(), nil
+}
+
+// MarshalJSON writes p as an object of exact number literals, with the coverage of its range. What there is not is null.
+func (p Projection) MarshalJSON() ([]byte, error) {
+	o := object{}.text("method", string(p.Method))
+	o = o.textOrNull("fallback", string(p.Fallback)).textOrNull("reason", string(p.Reason))
+	for _, amount := range []struct {
+		name  string
+		value decimal.Decimal
+	}{{"value", p.Value}, {"low", p.Low}, {"high", p.High}} {
+		if p.Reason == "" {
+			o = append(o.name(amount.name), amount.value.String()...)
+		} else {
+			o = o.null(amount.name)
+		}
+	}
+	o = o.count("coverage_percent", Coverage)
+	o = strconv.AppendBool(o.name("passed"), p.Passed)
+	if p.Passes.IsZero() {
+		return o.null("passes_at").end(), nil
+	}
+	return o.time("passes_at", p.Passes).end(), nil
 }

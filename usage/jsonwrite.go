@@ -76,3 +76,12 @@ func (o object) amounts(a Amounts) object {
 	}
 	return o
 }
+
+func (o object) null(name string) object { return append(o.name(name), "null"...) }
+
+func (o object) textOrNull(name, s string) object {
+	if s == "" {
+		return o.null(name)
+	}
+	return o.text(name, s)
+}
