@@ -49,6 +49,9 @@ func openOptions(t testing.TB, o budget.Options) *fixture {
 	f := &fixture{t: t, now: noon}
 	f.store = memstore.New(&memstore.Options{Now: f.clock})
 	f.seen = f.store
+	if opens {
+		f.seen = &opener{Store: f.store}
+	}
 	o.Now, o.NewID = f.clock, f.id
 	f.Ledger = budget.NewLedger(f.seen, &o)
 	return f

@@ -18,6 +18,110 @@ func recorders() section[*test] {
 	}}
 }
 
+// openers tests the optional ability of a [budget.Tx] to be a [budget.Opener].
+func openers() section[*test] {
+	return section[*test]{"Opener", []rule[*test]{
+		{"Open does what Fence and TakeReservations and InsertEvents and LockCounters do", openerOpens},
+		{"Open of nothing returns the version and the time", openerOfNothing},
+		{"Open with an event that is not new guesses wrong and nothing stays", openerNotNew},
+		{"Open that is followed by an error leaves nothing", openerFollowed},
+	}}
+}
+
+// open opens a transaction and then does what then says. It reports whether the store can.
+func (t *test) open(o budget.Opening, then func(budget.Tx) error) (opened budget.Opened, able bool, err error) {
+	t.Helper()
+	err = t.store.Update(t.Context(), func(tx budget.Tx) (err error) {
+		opener, ok := tx.(budget.Opener)
+		if able = ok; !able {
+			return nil
+		}
+		if opened, err = opener.Open(t.Context(), o); err != nil {
+			return err
+		}
+		return then(tx)
+	})
+	return opened, able, err
+}
+
+// openings returns what Open is given beside two reservations that stand, one of them overdue, and an event.
+func (t *test) openings() (o budget.Opening, named, overdue budget.StoredReservation) {
+	t.Helper()
+	named, overdue = reservation("a", "named"), reservation("b", "overdue", expires(longAgo))
+	t.write(budget.Writes{
+		AddReservations: []budget.StoredReservation{named, overdue},
+		Counters:        []budget.Counter{counter(counterKey("budget", "", 0), budget.Tally{Recorded: 3})},
+	})
+	t.insert(event("a", "settled"))
+	return budget.Opening{
+		Keys:     []budget.ReservationKey{named.Key(), {Tenant: "a", ID: "none"}},
+		Overdue:  5,
+		Look:     []budget.EventKey{{Tenant: "a", ID: "settled"}, {Tenant: "b", ID: "settled"}},
+		Events:   []budget.StoredEvent{event("a", "new")},
+		Counters: []budget.CounterKey{counterKey("budget", "", 0), counterKey("budget", "new", 0)},
+	}, named, overdue
+}
+
+func openerOpens(t *test) {
+	o, named, overdue := t.openings()
+	added := counter(o.Counters[0], budget.Tally{Reserved: 4})
+	var after map[budget.CounterKey]budget.Counter
+	opened, able, err := t.open(o, func(tx budget.Tx) (err error) {
+		after, err = tx.Apply(t.Context(), budget.Writes{
+			Counters: []budget.Counter{added}, DeleteReservations: []budget.ReservationKey{named.Key(), overdue.Key()},
+		})
+		return err
+	})
+	if !able {
+		return
+	}
+	equal(t, "Open succeeds", nil, err)
+	equal(t, "it returns the version", t.catalog().Version, opened.Version)
+	equal(t, "it takes the reservations named and overdue", map[budget.ReservationKey]budget.StoredReservation{
+		named.Key(): named, overdue.Key(): overdue,
+	}, opened.Reservations)
+	equal(t, "it says which events stand", map[budget.EventKey]bool{{Tenant: "a", ID: "settled"}: true}, opened.Settled)
+	equal(t, "it returns the counters, those that were not there too", map[budget.CounterKey]budget.Counter{
+		o.Counters[0]: counter(o.Counters[0], budget.Tally{Recorded: 3}),
+		o.Counters[1]: counter(o.Counters[1], budget.Tally{}),
+	}, opened.Counters)
+	equal(t, "what follows is added", budget.Tally{Recorded: 3, Reserved: 4}, after[o.Counters[0]].Tally)
+	equal(t, "the events are stored", []budget.StoredEvent{event("a", "new"), event("a", "settled")}, t.events())
+	equal(t, "what follows is written", 0, len(read(t, budget.ReadTx.Reservations, budget.ReservationQuery{})))
+}
+
+func openerOfNothing(t *test) {
+	before := t.contents()
+	opened, able, err := t.open(budget.Opening{}, func(budget.Tx) error { return nil })
+	if !able {
+		return
+	}
+	equal(t, "Open of nothing succeeds", nil, err)
+	equal(t, "it returns the version", t.catalog().Version, opened.Version)
+	equal(t, "it returns the time", false, opened.Now.IsZero())
+	equal(t, "nothing changes", before, t.contents())
+}
+
+func openerNotNew(t *test) {
+	o, _, _ := t.openings()
+	o.Events = append(o.Events, event("a", "settled"))
+	before := t.contents()
+	if _, able, err := t.open(o, func(budget.Tx) error { return nil }); able {
+		equal(t, "an event that stands is ErrGuessedWrong", true, errors.Is(err, budget.ErrGuessedWrong))
+		equal(t, "nothing stays", before, t.contents())
+	}
+}
+
+func openerFollowed(t *test) {
+	o, _, _ := t.openings()
+	before := t.contents()
+	failure := errors.New("then it failed")
+	if _, able, err := t.open(o, func(budget.Tx) error { return failure }); able {
+		equal(t, "Update returns the error of fn", true, errors.Is(err, failure))
+		equal(t, "nothing stays", before, t.contents())
+	}
+}
+
 // recordings returns what Record is given: events, and what they add.
 func recordings() ([]budget.StoredEvent, budget.Writes) {
 	events := []budget.StoredEvent{event("b", "2"), event("a", "1"), event("a", "2")}
