@@ -60,7 +60,7 @@ type NoProjection string
 
 // The reasons.
 const (
-	OpenPeriod   NoProjection = "open_period"   // the period begins before 1980 or ends after 2199: it has no length to speak of
+	OpenPeriod   NoProjection = "open_period"   // the period goes back to 1980 or on to 2200, all that there is: it has no length to speak of
 	NotRunning   NoProjection = "not_running"   // the instant is not in the period, or there is no period
 	TooEarly     NoProjection = "too_early"     // less than MinElapsed percent of the period is over
 	NoUsage      NoProjection = "no_usage"      // nothing was recorded in the period
@@ -184,7 +184,7 @@ func ProjectByDay(current decimal.Decimal, p period.Bounds, now time.Time) (deci
 const day = 24 * time.Hour
 
 // open reports whether a period has no bound at one side, but that of all time.
-func open(p period.Bounds) bool { return p.Start.Before(MinTime) || p.End.After(EndTime) }
+func open(p period.Bounds) bool { return !p.Start.After(MinTime) || !p.End.Before(EndTime) }
 
 // reason returns why no method has a number.
 func (p Pace) reason() NoProjection {
