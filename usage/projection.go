@@ -265,6 +265,32 @@ func (p Pace) seasonal() Projection {
 	return projection
 }
 
+// Course returns what will be used at each of these instants if it goes as projected by a method, in the metric's unit, rounded
+// as a projection. Instants before At count as At, those after the period as its end. It is nil where there is no projection.
+func (p Pace) Course(m Method, at ...time.Time) []decimal.Decimal {
+	projection := p.Project(m)
+	if projection.Reason != "" {
+		return nil
+	}
+	used, left := p.used(), p.Period.End.Sub(p.At)
+	until := func(t time.Time) decimal.Decimal {
+		return projection.Value.Sub(used).Mul(micros(t.Sub(p.At))).DivRound(micros(left), projectedPlaces)
+	}
+	if s, ok := newSeason(p); ok && projection.Method == Seasonal {
+		until = func(t time.Time) decimal.Decimal { return p.amount(s.rest(t)) }
+	}
+	course := make([]decimal.Decimal, len(at))
+	for i, t := range at {
+		if t.Before(p.At) {
+			t = p.At
+		} else if t.After(p.Period.End) {
+			t = p.Period.End
+		}
+		course[i] = used.Add(until(t))
+	}
+	return course
+}
+
 // projection returns the projection of a value. Its range holds it, whatever was rounded.
 func (p Pace) projection(m Method, value, low, high decimal.Decimal) Projection {
 	value = decimal.Max(value, p.used())

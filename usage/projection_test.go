@@ -410,6 +410,32 @@ func TestPassesIsWhenTheLimitIsPassed(t *testing.T) {
 	})
 }
 
+func TestCourseEndsAtTheProjection(t *testing.T) {
+	t.Parallel()
+	pace, _ := replayed(period.Monthly, at(t, "2026-03-11T00:00:00Z"), 8*weeks, office)
+	pace.Adjusted = 500
+	noon, evening := at(t, "2026-03-11T13:00:00Z"), at(t, "2026-03-11T17:00:00Z")
+	tests := map[usage.Method][]string{ // now, at 13:00, at 17:00
+		usage.Seasonal: {"88500", "92500", "96500"},
+		usage.RunRate:  {"88500", "93266.666666667", "94733.333333333"},
+	}
+	for m, want := range tests {
+		course := pace.Course(m, pace.Period.Start, noon, evening, pace.Period.End, pace.Period.End.AddDate(0, 0, 1))
+		end := pace.Project(m).Value.String()
+		var got []string
+		for _, d := range course {
+			got = append(got, d.String())
+		}
+		if diff := cmp.Diff(append(want, end, end), got); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", m, diff)
+		}
+	}
+	pace.At = pace.Period.Start
+	if course := pace.Course(usage.Auto, noon); course != nil {
+		t.Errorf("without a projection the course is %v", course)
+	}
+}
+
 func TestWhatHoursAreNotKnownFromIsPassedOver(t *testing.T) {
 	t.Parallel()
 	pace, _ := replayed(period.Monthly, at(t, "2026-03-11T00:00:00Z"), 8*weeks, office)

@@ -103,7 +103,7 @@ func (i *importing) run(ctx context.Context, files []string) error {
 }
 
 func (i *importing) file(ctx context.Context, name string) error {
-	file, err := i.open(name)
+	file, err := i.program.open(name)
 	if err != nil {
 		return err
 	}
@@ -131,9 +131,10 @@ func (i *importing) rows() int64 {
 	return int64(float64(i.sum.Rows()) * float64(i.size) / float64(read))
 }
 
-func (i *importing) open(name string) (io.ReadCloser, error) {
+// open opens the file of this name, or standard input for -.
+func (p *program) open(name string) (io.ReadCloser, error) {
 	if name == "-" {
-		return io.NopCloser(i.program.stdin), nil
+		return io.NopCloser(p.stdin), nil
 	}
 	file, err := os.Open(name)
 	if path := (*os.PathError)(nil); errors.As(err, &path) {

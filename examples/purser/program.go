@@ -180,7 +180,7 @@ func (p *program) root() *cobra.Command {
 	flags.BoolVar(&p.json, "json", false, "print data as JSON")
 	flags.StringVar(&p.actor, "actor", os.Getenv("USER"), "`name` under which changes are audited")
 	root.AddCommand(
-		p.demo(), p.importFiles(), p.budgets(), p.status(), p.history(), p.top(), p.alerts(),
+		p.demo(), p.importFiles(), p.budgets(), p.status(), p.history(), p.forecast(), p.top(), p.alerts(),
 		p.check(), p.reserve(), p.settle(), p.release(), p.extend(), p.reservations(), p.load(), p.loadProcess(),
 		p.adjust(), p.correct(), p.audit(), p.verify(), p.migrate(),
 	)
