@@ -34,6 +34,9 @@ A request asks for --amount of each budget's metric: so many tokens in all, inpu
 which are given as their cost; of a budget on requests it is one. It settles at that, or, for so many percent of the requests
 as --actual-over says, at 0.1 to 100 percent more, chosen at random, and at least one unit more.
 
+With --lease a process leases a part of what is available and admits from memory; settling is a commit all the same, which
+the workers of a process share.
+
 In the end it shows how many requests were admitted, refused and settled, how long reserving took, refusals included, and, of
 the first budget given, what the tables say: limit, used (from the counter), reserved (from the open reservations), the
 number of events and their amount (from the events). These are of the whole period that runs when the load ends, whoever used
@@ -53,6 +56,7 @@ used, reserved, limit, events, events_amount, p50_ms, p99_ms (of reserving), per
 	flags.Var(most(&o.processes), "processes", "how many processes")
 	flags.Var(duration(&o.duration), "duration", "for how long")
 	flags.Var(number(&o.amount), "amount", "what each request reserves, in the budgets' metrics (default 1)")
+	flags.BoolVar(&o.lease, "lease", false, "let each process admit from memory, out of room that it leases")
 	flags.Var(percentFlag(&o.over), "actual-over", "percent of the requests that use more than they reserved")
 	cobra.CheckErr(c.MarkFlagRequired("budget"))
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
@@ -95,6 +99,7 @@ type loading struct {
 	workers, processes int
 	duration           time.Duration
 	amount             decimal.Decimal
+	lease              bool
 	over               int // percent
 
 	first budget.Budget
@@ -131,7 +136,7 @@ func (o *loading) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan.Workers, plan.Duration, plan.Over = o.workers, o.duration, o.over
+	plan.Workers, plan.Duration, plan.Over, plan.Lease = o.workers, o.duration, o.over, o.lease
 	o.first, o.plan = budgets[0], plan
 	decision, err := o.ledger.Check(ctx, budget.Request{Subject: plan.Subject, Estimate: plan.Estimate})
 	if err != nil {

@@ -53,6 +53,19 @@ func TestALoadFillsALimitAndNeverPassesIt(t *testing.T) {
 	})
 }
 
+func TestALoadOnLeasesFillsTheSameLimit(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, u user) {
+		id := u.create("--name", "Acme", "--metric", "tokens", "--limit", "5000", "--period", "lifetime", "--scope", "tenant=acme")
+		r := u.ok("load", "--lease", "--budget", id, "--processes", "2", "--workers", "4", "--duration", "5s", "--amount", "7", "--json").object()
+		has(t, "what came of it", r, object{
+			"admitted": literal("714"), "settled": literal("714"), "admitted_amount": literal("4998"), "used": literal("4998"), "limit": literal("5000"),
+			"reserved": literal("0"), "events": literal("714"), "events_amount": literal("4998"),
+		})
+		has(t, "status", u.ok("status", id, "--json").list()[0], object{"used": literal("4998"), "reserved": literal("0"), "leased": literal("0")})
+		has(t, "verification", u.ok("verify", "--json").object(), object{"differences": []any{}, "events": literal("714")})
+	})
+}
+
 func TestALoadIsOfWhatAllBudgetsCover(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, u user) {
 		credits := u.create("--name", "C", "--metric", "credits", "--cost-per-credit", "0.003", "--limit", "1000000", "--scope", "user=@each", "--scope", "plan=gold", "--except", "user=load")

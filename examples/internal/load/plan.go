@@ -19,6 +19,7 @@ type Plan struct {
 	Subject  usage.Subject `json:"subject"`  // for which every request is
 	Estimate usage.Amounts `json:"estimate"` // of every request
 	Over     int           `json:"over"`     // of 100 settlements, so many that are above the estimate, by up to 100 percent of it
+	Lease    bool          `json:"lease"`    // each process admits from what it has leased
 	Workers  int           `json:"workers"`  // requests at once
 	Duration time.Duration `json:"duration"`
 }

@@ -33,7 +33,14 @@ func Serve(ctx context.Context, s budget.Store, in io.Reader, out io.Writer) err
 		_ = r.Decode(new(any)) // nothing follows: it returns when in ends
 		cancel()
 	}()
-	return plan.work(ctx, plan.newLedger(s), func(s Slice) error { return w.Encode(s) })
+	ledger := plan.newLedger(s)
+	// Until all work has ended: what is leased is given back then.
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var run sync.WaitGroup
+	run.Go(func() { _ = ledger.Run(running) }) // it ends by its context alone
+	defer run.Wait()
+	defer stop()
+	return plan.work(ctx, ledger, func(s Slice) error { return w.Encode(s) })
 }
 
 // ready is what a process says first.
@@ -42,7 +49,13 @@ type ready struct {
 }
 
 // newLedger returns the ledger on which the workers of a process reserve and settle.
-func (p Plan) newLedger(s budget.Store) *budget.Ledger { return budget.NewLedger(s, nil) }
+func (p Plan) newLedger(s budget.Store) *budget.Ledger {
+	o := &budget.Options{}
+	if p.Lease {
+		o.Leases = &budget.LeaseOptions{}
+	}
+	return budget.NewLedger(s, o)
+}
 
 // work has the workers reserve and settle until ctx ends, and reports every second and in the end what they did. What they
 // have begun they end.
