@@ -478,8 +478,8 @@ type Writes struct {
 	// Usage is added to the sums with these keys, which are created at zero first. No two have the same key.
 	Usage []UsageAdd
 
-	// AddReservations are stored. One whose key is taken, also by a transaction that has just committed, makes Apply
-	// return ErrConflict. No two of these, of those that are put and of those that are deleted have the same key.
+	// AddReservations are stored. One whose key is taken, by a reservation or by an event, also by a transaction that has
+	// just committed, makes Apply return ErrConflict. No two of these, of those that are put and of those that are deleted have the same key.
 	AddReservations []StoredReservation
 	// PutReservations are stored in the place of those with the same keys, which are locked.
 	PutReservations []StoredReservation

@@ -86,7 +86,9 @@ func (t *tx) TakeReservations(ctx context.Context, keys []budget.ReservationKey,
 // reserve writes what concerns reservations.
 func (t *tx) reserve(w budget.Writes) error {
 	for _, s := range w.AddReservations {
-		if _, taken := t.reservations.Get(&s); taken {
+		_, reserved := t.reservations.Get(&s)
+		_, recorded := t.events.Get(eventWith(s.Key()))
+		if reserved || recorded {
 			return fmt.Errorf("reservation %+v: %w", s.Key(), budget.ErrConflict)
 		}
 		t.put(s)

@@ -76,13 +76,18 @@ const (
 
 // insertText returns an INSERT of rows that are given as one array per column. Its arguments follow on so many others.
 func insertText[R any](e *engine, table string, columns []bunstore.Column[R], others int, order string) string {
+	return insertIfText(e, table, columns, others, "", order)
+}
+
+// insertIfText is insertText for those rows alone that meet a condition.
+func insertIfText[R any](e *engine, table string, columns []bunstore.Column[R], others int, condition, order string) string {
 	given := make([]string, len(columns))
 	for i, column := range columns {
 		given[i] = fmt.Sprintf("$%d::%s[]", others+i+1, column.Type)
 	}
 	names := bunstore.Names(columns)
 	return "INSERT INTO " + e.Table(table) + " AS t (" + names + ") SELECT " + names +
-		" FROM unnest(" + strings.Join(given, ", ") + ") AS given (" + names + ") ORDER BY " + order
+		" FROM unnest(" + strings.Join(given, ", ") + ") AS given (" + names + ")" + condition + " ORDER BY " + order
 }
 
 // keysText returns the keys that are given as two arrays, in order. Their arguments follow on so many others.

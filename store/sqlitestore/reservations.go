@@ -72,10 +72,34 @@ func (e *engine) reserve(ctx context.Context, q bunstore.Querier, added []budget
 		stored += int(n)
 		return err
 	})
+	if err == nil && len(added) > 0 {
+		var settled int
+		settled, err = eventsWith(ctx, q, added)
+		stored -= settled
+	}
 	if err == nil && stored < len(added) {
 		err = bunstore.KeysTaken(stored, len(added))
 	}
 	return err
+}
+
+// eventsWith returns how many keys of these reservations are those of events.
+func eventsWith(ctx context.Context, q bunstore.Querier, added []budget.StoredReservation) (n int, err error) {
+	keys := make([]budget.ReservationKey, len(added))
+	for i := range added {
+		keys[i] = added[i].Key()
+	}
+	rows, err := q.QueryContext(ctx, "SELECT count(*) FROM purser_events WHERE (tenant, id) IN "+asked, keysText(keys))
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(&n); err != nil {
+			return 0, err
+		}
+	}
+	return n, rows.Err()
 }
 
 func unreserve(ctx context.Context, q bunstore.Querier, keys []budget.ReservationKey) error {

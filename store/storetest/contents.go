@@ -68,7 +68,7 @@ func (t *test) contents() (c contents) {
 
 // fill takes every step of a transaction and writes something with each.
 func fill(ctx context.Context, tx budget.Tx) error {
-	e, r, c := event("acme", "filled"), reservation("acme", "filled"), counterKey("filled", "", 0)
+	e, r, c := event("acme", "filled"), reservation("acme", "held"), counterKey("filled", "", 0)
 	if err := tx.Fence(ctx, budget.Exclusive); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ func sideBySide() section[*test] {
 		rule[*test]{"Apply of new reservations of one does not wait for that of another", addsBeside},
 		rule[*test]{"Apply of new reservations writes them in ascending order whatever their order", addsInOrder},
 		rule[*test]{"what is added does not wait for those that are taken", addsBesideTaken},
+		rule[*test]{"AddReservations of one that was settled since it was looked for is ErrConflict", addsAfterSettled},
 		rule[*test]{"Apply writes counters before sums of usage", countersFirst},
 	)
 	return s
@@ -118,8 +119,8 @@ func (t *test) storeNamed() {
 	for _, name := range shuffled(names) {
 		events, reservations = append(events, event("stored", name)), append(reservations, reservation("stored", name))
 	}
-	t.insert(events...)
 	t.reserve(reservations...)
+	t.insert(events...)
 	t.write(budget.Writes{Counters: zeros(keysNamed("stored", shuffled(names))), Usage: oneEach(shuffled(names))})
 }
 
@@ -190,6 +191,26 @@ func addsBesideTaken(t *test) {
 	adding := t.startAdding(reservation("acme", "new"), reservation("acme", "p", expires(longAgo)))
 	ends(t, "a reservation that is locked keeps no other one waiting", adding)
 	taking.commit()
+}
+
+// addsAfterSettled looks for a reservation that is made and settled before it goes on.
+func addsAfterSettled(t *test) {
+	r := reservation("acme", "settled")
+	err := t.store.Update(t.Context(), func(tx budget.Tx) error {
+		if _, err := take(t.Context(), tx, 0, r.Key()); err != nil {
+			return err
+		}
+		if _, err := tx.LockEvents(t.Context(), []budget.EventKey{r.Key()}); err != nil {
+			return err
+		}
+		t.reserve(r)
+		t.insert(event("acme", "settled"))
+		t.settle(budget.Writes{DeleteReservations: []budget.ReservationKey{r.Key()}})
+		_, err := tx.Apply(t.Context(), budget.Writes{AddReservations: []budget.StoredReservation{r}})
+		return err
+	})
+	fails(t, "one whose key a transaction has just taken makes Apply return ErrConflict", budget.ErrConflict, err)
+	equal(t, "nothing of the transaction stays", 0, len(t.reservations()))
 }
 
 // countersFirst lets a transaction wait for a counter, and looks whether it has taken a sum by then.

@@ -24,7 +24,7 @@ func updates() section[*test] {
 
 func commit(t *test) {
 	t.update(func(tx budget.Tx) error { return fill(t.Context(), tx) })
-	w := everything(reservation("acme", "filled"), counterKey("filled", "", 0))
+	w := everything(reservation("acme", "held"), counterKey("filled", "", 0))
 	want := contents{
 		Catalog:     *w.Catalog,
 		Definitions: w.PutBudgets,
