@@ -3,7 +3,6 @@ package budget
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -52,19 +51,20 @@ func (l *Ledger) Queued() int {
 	return len(l.queue.waiting)
 }
 
-// Outstanding returns what was admitted from memory and holds room of leases that are not known to have ended.
+// Outstanding returns what was admitted from memory and has not ended, and what that holds of leases that are not known to
+// have ended.
 func (l *Ledger) Outstanding() []StoredReservation {
 	l.leases.mu.Lock()
-	var open []*leased
-	for _, x := range l.leases.open {
-		if !slices.ContainsFunc(x.shares, func(s share) bool { return s.part.lost }) {
-			open = append(open, x)
+	defer l.leases.mu.Unlock()
+	var open []StoredReservation
+	for key, x := range l.leases.open {
+		row := StoredReservation{ID: key.ID, Subject: x.request.subject}
+		for _, s := range x.shares {
+			if !s.part.lost {
+				row.Holds = append(row.Holds, Hold{CounterKey: s.part.counter, Units: s.units})
+			}
 		}
+		open = append(open, row)
 	}
-	l.leases.mu.Unlock()
-	rows := make([]StoredReservation, len(open))
-	for i, x := range open {
-		rows[i] = l.leases.stored(x)
-	}
-	return rows
+	return open
 }

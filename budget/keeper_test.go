@@ -718,12 +718,16 @@ func (p *process) covered() {
 	}
 }
 
-// outstanding returns what the process has admitted from memory and not settled.
+// outstanding returns what the process has admitted from memory and not settled, so far as the store knows: the process may
+// not have heard that a settlement succeeded.
 func (p *process) outstanding() map[budget.CounterKey]int64 {
+	events := p.events()
 	out := make(map[budget.CounterKey]int64)
 	for _, r := range p.Outstanding() {
 		for _, h := range r.Holds {
-			out[h.CounterKey] += h.Units
+			if !slices.Contains(events, r.ID) {
+				out[h.CounterKey] += h.Units
+			}
 		}
 	}
 	maps.DeleteFunc(out, func(_ budget.CounterKey, units int64) bool { return units == 0 })

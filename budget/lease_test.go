@@ -20,6 +20,7 @@ type world struct {
 	store     *memstore.Store
 	now       time.Time // by the store's clock
 	processes []*process
+	started   int
 }
 
 // A process is a ledger that leases. Its keeper takes a step when the test says so, and its clocks are its own.
@@ -63,7 +64,8 @@ func lone(t testing.TB) *process { return newWorld(t).process(budget.Options{}) 
 
 // process starts one. While a request waits for others, these take steps.
 func (w *world) process(o budget.Options) *process {
-	p := &process{world: w, name: fmt.Sprintf("p%d", len(w.processes)+1), monotonic: time.Hour}
+	w.started++
+	p := &process{world: w, name: fmt.Sprintf("p%d", w.started), monotonic: time.Hour}
 	p.fixture = &fixture{t: w.t, store: w.store, seen: &wrapper{w.store, p.transact}, now: w.now}
 	if o.Leases == nil {
 		o.Leases = &budget.LeaseOptions{TTL: leaseTTL}
