@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // A prepared opens connections to SQLite that keep their statements prepared, as Postgres drivers do. Parsing takes a
@@ -70,6 +72,7 @@ type preparedConn struct {
 	sqliteConn
 	path       string
 	file       os.FileInfo // that was opened
+	readOnly   bool        // so it was then
 	statements map[string]sqliteStatement
 }
 
@@ -80,6 +83,18 @@ func (c *preparedConn) ResetSession(ctx context.Context) error {
 		return driver.ErrBadConn
 	}
 	return c.sqliteConn.ResetSession(ctx)
+}
+
+// IsValid is part of [driver.Validator]. A connection to a file that could only be read when it was opened can't write to
+// it later either, so that another one is to be opened.
+func (c *preparedConn) IsValid() bool { return !c.readOnly && c.sqliteConn.IsValid() }
+
+// heed takes note of what an error says of the connection.
+func (c *preparedConn) heed(err error) {
+	var coded interface{ Code() int }
+	if errors.As(err, &coded) && coded.Code()&0xff == sqlite3.SQLITE_READONLY {
+		c.readOnly = true
+	}
 }
 
 // maxPrepared is how many statements a connection keeps. A ledger has some thirty different ones.
@@ -104,7 +119,8 @@ func (c *preparedConn) statement(ctx context.Context, text string, args []driver
 }
 
 // ExecContext is part of [driver.ExecerContext].
-func (c *preparedConn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+func (c *preparedConn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (_ driver.Result, err error) {
+	defer func() { c.heed(err) }()
 	s, err := c.statement(ctx, text, args)
 	switch {
 	case err != nil:
@@ -117,7 +133,8 @@ func (c *preparedConn) ExecContext(ctx context.Context, text string, args []driv
 }
 
 // QueryContext is part of [driver.QueryerContext].
-func (c *preparedConn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *preparedConn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (_ driver.Rows, err error) {
+	defer func() { c.heed(err) }()
 	s, err := c.statement(ctx, text, args)
 	switch {
 	case err != nil:
