@@ -52,6 +52,7 @@ type claim struct {
 	key     ReservationKey
 	row     StoredReservation // of reserve and extend: what came of it
 	late    bool              // of settle: the reservation had ended before
+	moot    bool              // of settle: nobody knows what was used, but somebody that it was nothing
 }
 
 // A row is a reservation on its way through a transaction.
@@ -120,7 +121,7 @@ func (a *admission) take(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("take reservations: %w", err)
 	}
-	return a.took(taken, overdue)
+	return a.took(taken, keys, overdue)
 }
 
 // wanted returns which reservations to take, and how many that are overdue.
@@ -143,7 +144,7 @@ func (a *admission) wanted() (keys []ReservationKey, overdue int) {
 	return slices.Compact(keys), overdue
 }
 
-func (a *admission) took(taken Taken, overdue int) error {
+func (a *admission) took(taken Taken, keys []ReservationKey, overdue int) error {
 	if taken.Version != a.known.catalog.Version {
 		return errStale
 	}
@@ -151,7 +152,13 @@ func (a *admission) took(taken Taken, overdue int) error {
 	for key, r := range taken.Reservations {
 		a.rows[key] = &row{StoredReservation: r, stands: true}
 	}
-	a.more = overdue > 0 && len(taken.Reservations) >= overdue
+	beside := len(taken.Reservations)
+	for _, key := range keys {
+		if a.rows[key] != nil {
+			beside--
+		}
+	}
+	a.more = overdue > 0 && beside >= overdue
 	return nil
 }
 
@@ -185,8 +192,9 @@ func (a *admission) findEvents(ctx context.Context) error {
 
 // insert records the events of those entries that bring one.
 func (a *admission) insert(ctx context.Context) error {
-	for e := range a.claims(settle) {
+	for e, r := range a.claims(settle) {
 		e.claim.late = a.isLate(e.claim)
+		e.claim.moot = e.event.Flags&Estimated != 0 && r != nil && r.State == Released
 	}
 	batch := a.batch()
 	if len(batch.events) == 0 {
@@ -215,6 +223,9 @@ func (a *admission) batch() *batch {
 		switch {
 		case e.claim == nil:
 		case e.claim.act != settle:
+			continue
+		case e.claim.moot:
+			e.outcome = Duplicate
 			continue
 		case e.claim.late:
 			e.event.Flags |= Late
@@ -262,7 +273,8 @@ func (r *StoredReservation) overdue(now time.Time) bool {
 // end ends the reservations that are settled, released or overdue, and extends those that still hold.
 func (a *admission) end(context.Context) error {
 	for e, r := range a.claims(settle) {
-		if r != nil && (e.outcome == Recorded || e.outcome == Duplicate) {
+		// Also if an event with other content stands there: then this was settled by that.
+		if r != nil && !e.claim.moot && (e.outcome == Recorded || e.outcome == Duplicate || e.outcome == Conflict) {
 			a.drop(r)
 			r.gone = true
 		}
@@ -382,6 +394,7 @@ func (a *admission) judge(ctx context.Context) error {
 		if request == nil || err != nil {
 			continue
 		}
+		request.reach(a.known.budgets[i])
 		bids, err := request.bids(a.known.budgets[i])
 		if err != nil {
 			e.fail(err)

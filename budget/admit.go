@@ -15,6 +15,16 @@ type bid struct {
 	guess  bool // the amount is not known: MinHold stands in for it
 }
 
+// reach moves the request's time on to where all budgets count that cover it. A clock that is behind the one by which a
+// budget was made, or changed, would otherwise have it hold in a period in which nothing is counted, and so without limit.
+func (r *request) reach(budgets []*cached) {
+	for _, b := range budgets {
+		if _, covered := b.Scope.Match(r.subject); covered && !b.Disabled && b.CountedFrom.After(r.time) {
+			r.time = b.CountedFrom
+		}
+	}
+}
+
 // bids returns what a request asks of these budgets, those that cover it, are enabled and count at its time, in ascending
 // order of counter.
 func (r *request) bids(budgets []*cached) ([]bid, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/purser-go/purser/usage"
 )
@@ -48,13 +49,16 @@ func (l *Ledger) admitUnheld(r *request, failure error) (*Reservation, error) {
 	}
 	judged := judgement{bids: bids}
 	row := judged.reservation(r, r.time)
-	row.Holds = nil
+	row.Holds, row.Expires = nil, time.Time{}
 	return &Reservation{ledger: l, unheld: true, row: row}, nil
 }
 
-// admit admits a request if no amount of the limit is passed by the sum of those admitted. An amount that is not given, or
-// 0 among those that can't be left out, is no limit.
+// admit admits a request if no amount of the limit is passed by the sum of those admitted. An amount that is not given is
+// no limit, but one at least must be.
 func (o *outage) admit(r *request, limit usage.Amounts) error {
+	if limit.Cost == nil && limit.TotalTokens == nil && limit.Requests == nil {
+		return errors.New("FailOpen names none of Cost, TotalTokens and Requests")
+	}
 	most, err := limit.Totals()
 	if err != nil {
 		return err

@@ -178,7 +178,11 @@ func (l *Ledger) settleQueued(ctx context.Context) {
 	}
 	if len(waiting) > 0 {
 		l.leases.flushed(waiting, nil)
-		l.options.OnError(fmt.Errorf("%w: %d settlements were not recorded", ErrUnavailable, len(waiting)))
+		ids := make([]string, len(waiting))
+		for i, e := range waiting {
+			ids[i] = e.event.ID
+		}
+		l.options.OnError(fmt.Errorf("%w: %d settlements were not recorded, those of the reservations %q", ErrUnavailable, len(waiting), ids))
 	}
 }
 

@@ -326,11 +326,20 @@ func (l *leases) release(x *leased) (running bool, err error) {
 func (l *leases) settle(x *leased) []share {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if x.state == leasedOpen && x.settling == 0 && !l.clock.now().before(x.expires) {
+		l.finish(x, leasedExpired) // the clock decides, not the keeper
+	}
 	if x.state != leasedOpen {
 		return nil
 	}
 	x.settling++
 	return x.shares
+}
+
+func (l *leases) released(x *leased) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return x.state == leasedReleased
 }
 
 // finish ends a reservation that is open. What it held of a part is the part's again, unless the store has taken it out

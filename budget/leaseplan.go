@@ -71,6 +71,9 @@ func newPlan(c *cache, r *request) *plan {
 		if !covered || b.excepts(value) || b.Disabled {
 			continue
 		}
+		if b.CountedFrom.After(r.time) {
+			return nil // the store moves it on
+		}
 		// The part of the time around the request in which the budget is as it is then.
 		window, running := b.window(), b.Schedule.Bounds(r.time)
 		switch {

@@ -38,7 +38,8 @@ type Options struct {
 	// Now returns the current time: that of events without one, and the one that says what is too far in the future.
 	// Defaults to time.Now.
 	Now func() time.Time
-	// NewID makes the ids of budgets, alerts and audit entries. Defaults to usage.NewID, a UUIDv7.
+	// NewID makes the ids of budgets, alerts, audit entries, leases and of requests without one: never the same twice, in
+	// any process. Defaults to usage.NewID, a UUIDv7.
 	NewID func() string
 	// FutureTolerance is how far ahead of Now the time of an event may be. Defaults to 5 minutes.
 	FutureTolerance time.Duration
@@ -55,7 +56,7 @@ type Options struct {
 	// They hold nothing there. Defaults to false: they are refused with ErrEstimateRequired.
 	AdmitUnknown bool
 	// FailOpen, if not nil, admits requests while the store can't be reached: for each of Cost, TotalTokens and Requests
-	// that is not nil, until the sum of the estimates would pass it; anew in each outage and each process, and only where
+	// that is not nil, until the sum of the estimates would pass it; one of them at least must be given; anew in each outage and each process, and only where
 	// the budgets that cover the request are known from before. No budget's limit is looked at, so that budgets may be
 	// overspent by as much. How long a request waits for the store before that is FlushTimeout. Defaults to nil: what
 	// can't be checked is refused.

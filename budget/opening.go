@@ -25,7 +25,7 @@ func (a *admission) open(ctx context.Context, o Opener) error {
 	if err != nil {
 		return err
 	}
-	if err := a.took(opened.Taken, opening.Overdue); err != nil {
+	if err := a.took(opened.Taken, opening.Keys, opening.Overdue); err != nil {
 		return err
 	}
 	a.settled, a.locked, a.opened = opened.Settled, opened.Counters, true
@@ -73,6 +73,7 @@ func (a *admission) askedOf() ([]CounterKey, error) {
 			keys = append(keys, e.claim.order.part.counter)
 		case e.claim.act == reserve:
 			asking = true
+			e.claim.request.reach(a.known.budgets[i])
 			bids, err := e.claim.request.bids(a.known.budgets[i])
 			if err != nil {
 				return nil, err

@@ -86,7 +86,8 @@ func TestProjectionGoesByTheBudgetsOwnUsage(t *testing.T) {
 			budget.Budget{Schedule: period.Lifetime, StartsAt: at("2026-03-01T00:00:00Z")}, nil, "0 510 2026-03-02 09:00 2026-03-01 00:00 auto open_period",
 		},
 		"between its start and its end": {
-			budget.Budget{Schedule: period.Lifetime, StartsAt: at("2026-02-10T00:00:00Z"), EndsAt: at("2026-03-21T00:00:00Z")}, nil,
+			budget.Budget{Schedule: period.Lifetime, StartsAt: at("2026-02-10T00:00:00Z"), EndsAt: at("2026-03-21T00:00:00Z")},
+			nil,
 			"2320 1630 2026-02-10 09:00 2026-02-10 00:00 seasonal",
 		},
 		"after its end there is none": {

@@ -183,8 +183,12 @@ func (r *Reservation) Close(ctx context.Context) error {
 	return r.end(ctx, finish)
 }
 
-// abandon ends a reservation of which nobody has said what was used. That another process has is no error.
+// abandon ends a reservation of which nobody has said by its handle what was used. That it was settled or released by its
+// key is no error, and stays so.
 func (r *Reservation) abandon(ctx context.Context) error {
+	if r.leased != nil && r.ledger.leases.released(r.leased) {
+		return nil
+	}
 	var err error
 	if row := r.stored(); r.ledger.options.ReleaseOnClose {
 		err = r.Release(ctx)
@@ -224,19 +228,18 @@ func (l *Ledger) Do(ctx context.Context, r Request, fn func(ctx context.Context)
 	if err != nil {
 		return err
 	}
-	closed := false
-	defer func() {
-		if !closed {
-			_ = res.Close(ctx) // the panic matters more
-		}
-	}()
+	// After a panic this settles at the estimate; what it returns matters less then.
+	defer res.Close(ctx) //nolint:errcheck // else it has been closed
 	amounts, err := fn(ctx)
-	closed = true
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.options.CloseTimeout)
 	defer cancel()
 	switch {
 	case amounts != usage.Amounts{}:
-		return errors.Join(err, res.Settle(closing, amounts))
+		if failed := res.Settle(closing, amounts); failed != nil {
+			// Once more, or at the estimate if the amounts are not valid: it was spent.
+			return errors.Join(err, failed, res.Close(ctx))
+		}
+		return err
 	case errors.Is(err, ErrNotSpent):
 		return errors.Join(err, res.Release(closing))
 	default:

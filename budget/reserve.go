@@ -59,7 +59,7 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (*Reservation, error) {
 		l.outage.end()
 		l.leases.note(l.core, req)
 		return &Reservation{ledger: l, row: row}, nil
-	case l.options.FailOpen != nil && isStoreFailure(err):
+	case l.options.FailOpen != nil && ctx.Err() == nil && isStoreFailure(err):
 		return l.admitUnheld(req, err)
 	default:
 		return nil, err
@@ -139,7 +139,8 @@ type Settlement struct {
 // then the event is marked late. Settling again with the same content counts nothing.
 //
 // Errors: ErrInvalid with the fields, ErrNotFound if there never was such a reservation or it ended long ago (record the
-// usage as an event with its id then), ErrConflict if it was settled with other content, ErrPruned, ErrOverflow, and what
+// usage as an event with its id then), ErrConflict if it was settled, or recorded, with other content: what it may still
+// hold is given back, ErrPruned, ErrOverflow, and what
 // the store says: after ErrOutcomeUnknown, settle again.
 func (l *Ledger) Settle(ctx context.Context, key ReservationKey, s Settlement) (Result, error) {
 	result, err := l.settleKey(ctx, key, s)
@@ -163,8 +164,10 @@ func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement
 		e, err = l.settleEntry(r, s)
 	}
 	switch {
-	case err != nil:
+	case err != nil && isRefusal(err):
 		return Result{ID: key.ID, Outcome: Invalid, Err: err}, err
+	case err != nil:
+		return Result{ID: key.ID, Outcome: NotTried, Err: err}, err
 	case x != nil:
 		return l.settleLeased(ctx, x, e)
 	default:

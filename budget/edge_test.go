@@ -1,0 +1,168 @@
+package budget_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/store/memstore"
+	"github.com/purser-go/purser/usage"
+)
+
+// Reservations that are named are no sign that more are overdue.
+func TestManyThatSettleDoNotHoldUpOneThatIsRefused(t *testing.T) {
+	f := open(t)
+	f.create(budget.Budget{Limit: dec("1200")})
+	held := make([]*budget.Reservation, 1200)
+	for i := range held {
+		held[i] = f.reserve(request("", 1))
+	}
+	var calls sync.WaitGroup
+	for i, res := range held {
+		calls.Go(func() {
+			if err := res.Settle(t.Context(), input(1)); err != nil {
+				t.Error(err)
+			}
+		})
+		if i%100 == 0 {
+			calls.Go(func() {
+				if _, err := f.Reserve(t.Context(), request("", 1)); !errors.Is(err, budget.ErrExceeded) {
+					t.Errorf("%v, want ErrExceeded", err)
+				}
+			})
+		}
+	}
+	calls.Wait()
+}
+
+func TestACallerWhoseTimeIsUpIsNoOutage(t *testing.T) {
+	f := openOptions(t, budget.Options{FailOpen: &usage.Amounts{Requests: new(int64(5))}})
+	f.create(budget.Budget{})
+	f.reserve(request("", 100))
+	ctx, cancel := context.WithTimeout(t.Context(), -time.Second)
+	defer cancel()
+	if res, err := f.Reserve(ctx, request("", 1)); err == nil {
+		t.Errorf("admitted, unchecked: %t", res.Unchecked())
+	}
+}
+
+func TestFailOpen(t *testing.T) {
+	away := func(t *testing.T, most usage.Amounts) *fixture {
+		f := openOptions(t, budget.Options{FailOpen: &most})
+		f.create(budget.Budget{})
+		f.reserve(request("", 1)) // so that the budgets are known
+		return f
+	}
+	t.Run("admits up to the amount, says so, and records what was used", func(t *testing.T) {
+		f := away(t, usage.Amounts{TotalTokens: new(int64(60))})
+		f.store.FailNext(budget.ErrUnavailable)
+		res := f.reserve(request("a", 60))
+		if !res.Unchecked() || !res.Expires().IsZero() {
+			t.Errorf("unchecked: %t, expires at %s; want true, and never", res.Unchecked(), res.Expires())
+		}
+		f.store.FailNext(budget.ErrUnavailable)
+		if _, err := f.Reserve(t.Context(), request("b", 1)); !errors.Is(err, budget.ErrUnavailable) {
+			t.Errorf("one more: %v, want ErrUnavailable", err)
+		}
+		if err := res.Settle(t.Context(), input(7)); err != nil {
+			t.Fatal(err)
+		}
+		if e := f.stored(); len(e) != 1 || e[0].Flags != 0 {
+			t.Errorf("events are %+v, want one that is not late", e)
+		}
+		f.reserve(request("c", 1)) // the outage is over
+		f.store.FailNext(budget.ErrUnavailable)
+		if res := f.reserve(request("d", 60)); !res.Unchecked() {
+			t.Error("a new outage does not begin anew")
+		}
+	})
+	t.Run("that names no amount admits nothing", func(t *testing.T) {
+		f := away(t, usage.Amounts{InputTokens: 10})
+		f.store.FailNext(budget.ErrUnavailable)
+		if _, err := f.Reserve(t.Context(), request("a", 1)); !errors.Is(err, budget.ErrUnavailable) {
+			t.Errorf("%v, want ErrUnavailable", err)
+		}
+	})
+}
+
+// A clock that is behind the one by which the budget was made finds no way round its limit.
+func TestAClockBehindTheBudgetsFirstPeriod(t *testing.T) {
+	s := memstore.New(nil)
+	clock := func(t time.Time) *budget.Options { return &budget.Options{Now: func() time.Time { return t }} }
+	ahead, behind := budget.NewLedger(s, clock(noon)), budget.NewLedger(s, clock(noon.Add(-time.Hour)))
+	b, err := ahead.Create(t.Context(), budget.Budget{Name: "hourly", Metric: usage.Tokens, Limit: dec("100"), Schedule: period.Hourly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		res, err := behind.Reserve(t.Context(), request(fmt.Sprint(i), 10))
+		if errors.Is(err, budget.ErrExceeded) != (i >= 10) {
+			t.Fatalf("request %d: %v", i, err)
+		}
+		if err == nil {
+			err = res.Settle(t.Context(), input(10))
+		}
+		if err != nil && i < 10 {
+			t.Fatal(err)
+		}
+	}
+	if status, err := ahead.Status(t.Context(), b.ID, nil); err != nil || !status.Used.Equal(dec("100")) {
+		t.Errorf("%s used, %v; want 100", status.Used, err)
+	}
+}
+
+func TestDoCountsWhatCouldNotBeSettled(t *testing.T) {
+	t.Run("at the estimate if the amounts are not valid", func(t *testing.T) {
+		f := open(t)
+		b := f.create(budget.Budget{})
+		err := f.Do(t.Context(), request("a", 60), func(context.Context) (usage.Amounts, error) { return input(-1), nil })
+		if !errors.Is(err, budget.ErrInvalid) {
+			t.Errorf("%v, want ErrInvalid", err)
+		}
+		f.stands(b.ID, "60", "0")
+	})
+	t.Run("once more if the store was away", func(t *testing.T) {
+		f := open(t)
+		b := f.create(budget.Budget{})
+		err := f.Do(t.Context(), request("a", 60), func(context.Context) (usage.Amounts, error) {
+			f.store.FailNext(budget.ErrUnavailable)
+			return input(7), nil
+		})
+		if !errors.Is(err, budget.ErrUnavailable) {
+			t.Errorf("%v, want ErrUnavailable", err)
+		}
+		f.stands(b.ID, "7", "0")
+	})
+}
+
+func TestCloseOfWhatWasReleasedByItsKeyChargesNothing(t *testing.T) {
+	f := open(t)
+	b := f.create(budget.Budget{})
+	res := f.reserve(request("a", 60))
+	if err := f.Release(t.Context(), res.Key()); err != nil {
+		t.Fatal(err)
+	}
+	if err := res.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.stands(b.ID, "0", "0")
+	if e := f.events(); len(e) != 0 {
+		t.Errorf("events are %v, want none", e)
+	}
+}
+
+func TestAReservationThatWasRecordedOtherwiseHoldsNothingMore(t *testing.T) {
+	f := open(t)
+	b := f.create(budget.Budget{})
+	res := f.reserve(request("a", 60))
+	f.record(usage.Event{ID: "a", Subject: subject, Time: noon, Amounts: input(7)})
+	if err := res.Settle(t.Context(), input(7)); !errors.Is(err, budget.ErrConflict) {
+		t.Errorf("settle: %v, want ErrConflict: the event has a time of its own", err)
+	}
+	f.stands(b.ID, "7", "0")
+}
