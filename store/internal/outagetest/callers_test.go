@@ -88,8 +88,18 @@ func call(t tester, name string, ledger *budget.Ledger, leases bool) *callers {
 
 // stop stops the callers once each knows what came of its last call.
 func (c *callers) stop() told {
+	c.Helper()
 	close(c.stopped)
-	c.group.Wait()
+	ended := make(chan struct{})
+	go func() {
+		c.group.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(longestWait):
+		c.Fatalf("%s: waited %v for callers to return", c.name, longestWait)
+	}
 	c.Logf("%s: %d calls succeeded, %d of them from memory, %d failed", c.name, c.done, c.leased, len(c.failures))
 	return c.told
 }
@@ -221,7 +231,8 @@ func (w work) once(what string, do func(context.Context) error) error {
 	if took := time.Since(started); took > longestCall {
 		w.Errorf("%s took %v, error %v", what, took, err)
 	}
-	if err != nil && w.Context().Err() == nil && !sayable(err) && !(ctx.Err() != nil && errors.Is(err, ctx.Err())) {
+	itsTime := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	if err != nil && w.Context().Err() == nil && !sayable(err) && !itsTime {
 		w.Errorf("%s: got error %v, want ErrUnavailable or ErrOutcomeUnknown", what, err)
 	}
 	w.tell(w.caller, err)

@@ -46,6 +46,9 @@ func move(t *testing.T, from, to string) {
 // may wait.
 func TestLockedFile(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("has five processes wait for each other")
+	}
 	url := "sqlite:" + filepath.Join(t.TempDir(), "purser.db")
 	makeBudgets(t, opened(t, url))
 	var workers []*process

@@ -124,7 +124,7 @@ func (s *soaked) run(leases *budget.LeaseOptions, of budget.Store) {
 	if most := mostGrowth + perReservation*min(s.leased.Load(), remembered); growth > most {
 		s.Errorf("%d KiB more are in use than after the first operations, want at most %d KiB", growth>>10, most>>10)
 	}
-	if leases != nil && s.leased.Load() == 0 {
+	if leases != nil && s.leased.Load() == 0 && !testing.Short() {
 		s.Error("nothing was reserved from memory")
 	}
 	stop()
