@@ -50,7 +50,7 @@ func (l *Ledger) admitUnheld(r *request, failure error) (*Reservation, error) {
 	judged := judgement{bids: bids}
 	row := judged.reservation(r, r.time)
 	row.Holds, row.Expires = nil, time.Time{}
-	return &Reservation{ledger: l, unheld: true, row: row}, nil
+	return &Reservation{ledger: l, unheld: true, row: &row}, nil
 }
 
 // admit admits a request if no amount of the limit is passed by the sum of those admitted. An amount that is not given is

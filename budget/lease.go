@@ -326,7 +326,7 @@ func (l *leases) release(x *leased) (running bool, err error) {
 func (l *leases) settle(x *leased) []share {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if x.state == leasedOpen && x.settling == 0 && !l.clock.now().before(x.expires) {
+	if x.state == leasedOpen && x.settling == 0 && l.clock.monotonic() >= x.expires.monotonic {
 		l.finish(x, leasedExpired) // the clock decides, not the keeper
 	}
 	if x.state != leasedOpen {
@@ -379,7 +379,8 @@ const maxRecent = 1 << 13
 
 func (r *recent) add(key ReservationKey, x *leased) {
 	if len(r.now) >= maxRecent {
-		r.now, r.before = nil, r.now
+		r.now, r.before = r.before, r.now
+		clear(r.now)
 	}
 	if r.now == nil {
 		r.now = make(map[ReservationKey]*leased)

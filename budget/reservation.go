@@ -30,7 +30,7 @@ type Reservation struct {
 	leased *leased // admitted from memory; nil: not so
 
 	mu     sync.Mutex
-	row    StoredReservation           // if it is not leased
+	row    *StoredReservation          // nil if it is leased
 	finish func(context.Context) error // what Settle or Release last tried
 	closed bool                        // and it succeeded
 }
@@ -65,7 +65,7 @@ func (r *Reservation) stored() StoredReservation {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.row
+	return *r.row
 }
 
 // Settle records what was used, as [Ledger.Settle] does.
@@ -157,7 +157,7 @@ func (r *Reservation) Extend(ctx context.Context, d time.Duration) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.row = extended
+	r.row = &extended
 	return nil
 }
 

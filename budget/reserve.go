@@ -58,7 +58,7 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (*Reservation, error) {
 	case err == nil:
 		l.outage.end()
 		l.leases.note(l.core, req)
-		return &Reservation{ledger: l, row: row}, nil
+		return &Reservation{ledger: l, row: &row}, nil
 	case l.options.FailOpen != nil && ctx.Err() == nil && isStoreFailure(err):
 		return l.admitUnheld(req, err)
 	default:
