@@ -131,8 +131,9 @@ func (x logRatios) difference(cut int, old, recent moments) float64 {
 
 const (
 	usualSpread = 0.15 // where nothing is known
-	usualWeeks  = 1.0  // as many weeks as that counts for beside what is known
+	usualWeeks  = 0.5  // as many weeks as that counts for beside what is known
 	leastSpread = 0.01
+	mostSpread  = 1.5  // ranges that are wider yet say nothing
 	spreadFloor = 0.05 // of the mean, so that a week without usage has a logarithm
 	weekDays    = 7
 )

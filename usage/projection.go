@@ -146,14 +146,14 @@ type Projection struct {
 //     Adaptive Windowing", 2007) with a test of its own. A stop is no change: what has stopped may go on.
 //   - What is to come is the sum of level × rate over the time that is left.
 //
-// The range goes from r/(1+a·s) to r·(1+b·s) around what is to come, r. The spread s is how far off projections of a week were
-// that are made from each of the days known: the root of their mean square, drawn to 15 percent the fewer there are, and
-// widened where less than a week is left. The factors a and b depend on the share of the period that is over, and on whether a
-// week of usage is known. They are quantiles of past errors, which is split conformal prediction (Lei and others,
-// "Distribution-Free Predictive Inference for Regression", 2018): those of half of the months that
-// examples/internal/backtest makes; the other half says how often a range holds the truth. Both are months: over
-// weeks RunRate is wrong by more than its range says wherever there are weekends. The range of ByDay is that of RunRate, widened to
-// hold its value.
+// The range goes from r·e^(−a·s) to r·e^(b·s) around what is to come, r. The spread s is how far off projections of a week were
+// that are made from each of the days known: the root of their mean square, as logarithms, drawn to 15 percent the fewer
+// there are, and widened where less than a week is left. The factors a and b depend on how much is left, and on whether
+// a week of usage is known. They are quantiles of past errors, which is split conformal prediction (Lei and
+// others, "Distribution-Free Predictive Inference for Regression", 2018): those of half of the months that
+// examples/internal/backtest makes; the other half says how often a range holds the truth. All of them are months: over
+// weeks with weekends RunRate is wrong by more than its range says. The range of ByDay is that of RunRate, widened to hold its
+// value.
 func (p Pace) Project(m Method) Projection {
 	projection := Projection{Method: m, Reason: p.reason()}
 	if projection.Reason == "" {

@@ -92,12 +92,12 @@ func TestProjectionsKeepWhatTheyClaim(t *testing.T) {
 
 // calibrated fails unless of the trials as many were below their range, and above, as package usage says.
 func calibrated(t *testing.T, trials []backtest.Trial) {
-	const beyond, within = 0.09, 0.01
+	const beyond, within = 0.1, 0.01
 	type key struct {
 		method usage.Method
 		share  float64
 	}
-	var below, above, all = map[key]float64{}, map[key]float64{}, map[key]float64{}
+	below, above, all := map[key]float64{}, map[key]float64{}, map[key]float64{}
 	for _, trial := range trials {
 		k := key{trial.Method, trial.Share}
 		all[k]++
@@ -112,7 +112,7 @@ func calibrated(t *testing.T, trials []backtest.Trial) {
 		for _, share := range backtest.Shares() {
 			k := key{m, share}
 			if low, high := below[k]/all[k], above[k]/all[k]; max(low, high) > beyond+within || min(low, high) < beyond-within {
-				t.Errorf("%s at %.2f: %.3f below the range and %.3f above, want %.2f of each", m, share, low, high, beyond)
+				t.Errorf("%s at %.2f: %.3f below the range and %.3f above, want %.1f of each", m, share, low, high, beyond)
 			}
 		}
 	}
