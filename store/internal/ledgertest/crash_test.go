@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -26,7 +25,7 @@ import (
 func TestAcknowledgedEventsSurviveKilledProcesses(t *testing.T) {
 	for name, url := range databases() {
 		t.Run(name, func(t *testing.T) {
-			shared := task{URL: url(t), Seconds: 60, Aloud: true}
+			shared := task{Do: "record", URL: url(t), Seconds: 60, Aloud: true}
 			ledger := budget.NewLedger(opened(t, shared.URL), nil)
 			shared.Budgets = []string{shareBudget(t, ledger, budget.Scope{"tenant": budget.Each})}
 			acknowledged := make(map[string]bool)
@@ -164,13 +163,6 @@ func (c *crashes) stopped() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.stopping
-}
-
-func databases() map[string]func(testing.TB) string {
-	return map[string]func(testing.TB) string{
-		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "purser.db") },
-		"postgres": func(t testing.TB) string { return pgtest.URL(t) },
-	}
 }
 
 // shareBudget makes a budget and returns its id.

@@ -2,7 +2,6 @@ package ledgertest
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,11 +41,24 @@ func TestMain(m *testing.M) {
 
 // A task is what one process does.
 type task struct {
+	Do      string // one of works
 	URL     string
 	Process int
 	Seconds int
 	Budgets []string
 	Aloud   bool // it prints each key as soon as it is told that the event is stored
+
+	Ledgers int       // how many it has
+	IDs     []string  // what to reserve
+	Now     time.Time // by its ledgers' clock, which stands still; zero: the real time
+}
+
+// works are the things that processes do, by name.
+var works = map[string]func(context.Context, task, budget.Store) error{
+	"record":       recordForAWhile,
+	"reserve":      reserveAtOnce,
+	"reserve all":  reserveUntilRefused,
+	"hold and end": holdAndEnd,
 }
 
 // Four processes record what in part are the same events, correct, adjust and change budgets that all of them share, in
@@ -54,7 +66,7 @@ type task struct {
 func TestProcessesThatShareBudgetsMeetNoDeadlockAndCountEveryEventOnce(t *testing.T) {
 	for name, url := range databases() {
 		t.Run(name, func(t *testing.T) {
-			shared := task{URL: url(t), Seconds: soak.Count(t, "seconds of four processes", 5, 600)}
+			shared := task{Do: "record", URL: url(t), Seconds: soak.Count(t, "seconds of four processes", 5, 600)}
 			ledger := budget.NewLedger(opened(t, shared.URL), nil)
 			for _, scope := range []budget.Scope{{}, {"tenant": budget.Each}, {"user": budget.Each}, {"tenant": "t1"}} {
 				shared.Budgets = append(shared.Budgets, shareBudget(t, ledger, scope))
@@ -106,15 +118,7 @@ func runProcesses(t *testing.T, shared task) map[string]bool {
 // storedKeys returns what is in the table of events: the keys, as the processes print them.
 func storedKeys(t *testing.T, url string) map[string]bool {
 	t.Helper()
-	driver, source := "pgx", url
-	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		driver, source = "sqlite", path
-	}
-	db, err := sql.Open(driver, source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := plain(t, url)
 	rows, err := db.QueryContext(t.Context(), "SELECT tenant, id FROM purser_events")
 	if err != nil {
 		t.Fatal(err)
@@ -138,8 +142,7 @@ func storedKeys(t *testing.T, url string) map[string]bool {
 	return keys
 }
 
-// work is what one process does: four goroutines record until its time is up. It prints the keys of the events that it
-// was told were stored, and fails at the first error that a caller meets.
+// work is what one process does. It fails at the first error that a caller should not meet.
 func work(text string) error {
 	var mine task
 	if err := json.Unmarshal([]byte(text), &mine); err != nil {
@@ -150,22 +153,34 @@ func work(text string) error {
 	if err != nil {
 		return err
 	}
+	return errors.Join(works[mine.Do](ctx, mine, s), s.Close())
+}
+
+// recordForAWhile is four goroutines that record until their time is up. It prints the keys of the events that it was
+// told were stored.
+func recordForAWhile(ctx context.Context, mine task, s budget.Store) error {
 	ledger := budget.NewLedger(s, nil)
 	until := time.Now().Add(time.Duration(mine.Seconds) * time.Second)
 	var output sync.Mutex
-	errs := make(chan error, 4)
-	for g := range cap(errs) {
+	return all(4, func(g int) error {
 		p := &process{
 			task: mine, ledger: ledger, output: &output,
 			random: rand.New(rand.NewPCG(uint64(mine.Process), uint64(g))), name: fmt.Sprintf("p%d-%d", mine.Process, g),
 		}
-		go func() { errs <- p.run(ctx, until) }()
+		return p.run(ctx, until)
+	})
+}
+
+// all calls do so many times at the same time, and returns what went wrong.
+func all(n int, do func(i int) error) (failed error) {
+	errs := make(chan error, n)
+	for i := range n {
+		go func() { errs <- do(i) }()
 	}
-	var failed error
-	for range cap(errs) {
+	for range n {
 		failed = errors.Join(failed, <-errs)
 	}
-	return errors.Join(failed, s.Close())
+	return failed
 }
 
 type process struct {
