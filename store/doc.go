@@ -24,5 +24,11 @@
 // A SQLite file that may only be read can be opened and viewed, if its directory may be written; an Update is
 // [budget.ErrUnavailable].
 //
-// Nothing is decided from what a replica says: the URL must be that of the primary server.
+// While a database is away, full or may only be read, an Update is [budget.ErrUnavailable], or [budget.ErrOutcomeUnknown] if
+// it got no answer to its COMMIT, and the same Store goes on once the database is back. So it does with a SQLite file that
+// was deleted or moved: nothing is written to it any more, and no other one is made.
+//
+// Nothing is decided from what a replica says: the URL must be that of the primary server, or name several and say
+// target_session_attrs=read-write, to follow a fail-over. What was acknowledged is there afterwards if the primary waited
+// for its replica: see Postgres's synchronous_standby_names.
 package store

@@ -7,7 +7,8 @@
 //
 // Transactions are READ COMMITTED, and take what they change in one order, so that they rarely have to be run again. Those
 // that record share a lock of the catalog's table, and a change of definitions takes it for itself alone: see
-// [budget.Tx.Fence]. Reservations expire by the server's clock. No state of a session is used, so that a pooler such as
+// [budget.Tx.Fence]. One in which the client says nothing for five seconds is ended by the server, since its locks keep
+// others waiting. Reservations expire by the server's clock. No state of a session is used, so that a pooler such as
 // PgBouncer may lend connections per transaction; the driver must not keep prepared statements on such connections then
 // (for pgx: default_query_exec_mode=exec).
 package pgstore
