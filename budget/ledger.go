@@ -43,7 +43,8 @@ type Options struct {
 	NewID func() string
 	// FutureTolerance is how far ahead of Now the time of an event may be. Defaults to 5 minutes.
 	FutureTolerance time.Duration
-	// FlushTimeout is how long one shared transaction may take, its retries included. Defaults to 10 seconds.
+	// FlushTimeout is how long one shared transaction may take, its retries included, and each step of Run. Defaults to 10
+	// seconds.
 	FlushTimeout time.Duration
 	// ReservationTTL is how long a reservation holds its room if its request does not say. Defaults to 10 minutes.
 	ReservationTTL time.Duration
