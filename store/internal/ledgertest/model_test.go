@@ -16,9 +16,11 @@ import (
 // A model knows what was sent and computes every figure from that alone, from scratch each time. It shares with the
 // ledger only the periods, which have a second implementation of their own to be compared with.
 type model struct {
-	events  []*modelEvent
-	budgets map[string]*modelBudget
-	floor   time.Time
+	events       []*modelEvent
+	budgets      map[string]*modelBudget
+	reservations map[budget.ReservationKey]*modelReservation
+	floor        time.Time
+	hour         int // by the store's clock
 }
 
 type modelEvent struct {
@@ -32,6 +34,7 @@ type modelBudget struct {
 	countedFrom time.Time
 	rates       []budget.Rate
 	adjustments []modelAdjustment
+	refusals    map[counterName]refusals
 }
 
 type modelAdjustment struct {
@@ -41,7 +44,9 @@ type modelAdjustment struct {
 	time   time.Time
 }
 
-func newModel() *model { return &model{budgets: make(map[string]*modelBudget)} }
+func newModel() *model {
+	return &model{budgets: make(map[string]*modelBudget), reservations: make(map[budget.ReservationKey]*modelReservation)}
+}
 
 // left is what is left of the event after its corrections.
 func (e *modelEvent) left() usage.Totals {

@@ -27,7 +27,7 @@ func TestFiguresEqualTheSumOfTheEventsAfterRandomOperations(t *testing.T) {
 	eachStore(t, func(t *testing.T, k kind) {
 		checks(t, soak.Count(t, "sequences of random operations", k.sequences, 100*k.sequences))
 		rapid.Check(t, func(rt *rapid.T) {
-			newMachine(rt, k.open(t)).run(rt)
+			newMachine(rt, t, k.open(t)).run(rt)
 		})
 	})
 }
@@ -49,14 +49,16 @@ func checks(t *testing.T, n int) {
 // A machine does random things to a ledger and to its model.
 type machine struct {
 	ctx    context.Context
+	t      testing.TB
+	stage  *stage
 	ledger *budget.Ledger
 	model  *model
 	now    time.Time
 	serial int
 }
 
-func newMachine(rt *rapid.T, s budget.Store) *machine {
-	m := &machine{ctx: context.Background(), model: newModel()}
+func newMachine(rt *rapid.T, t testing.TB, s *stage) *machine {
+	m := &machine{ctx: context.Background(), t: t, stage: s, model: newModel()}
 	m.now = time.Date(2024, time.Month(rapid.IntRange(1, 12).Draw(rt, "month")), rapid.IntRange(1, 28).Draw(rt, "day"),
 		rapid.IntRange(0, 23).Draw(rt, "hour"), rapid.IntRange(0, 59).Draw(rt, "minute"), 0, 0, time.UTC)
 	m.ledger = budget.NewLedger(s, &budget.Options{
@@ -82,6 +84,11 @@ func (m *machine) run(rt *rapid.T) {
 		"adjust":  m.adjust,
 		"advance": m.advance,
 		"prune":   m.prune,
+		"reserve": m.reserve,
+		"settle":  m.settle,
+		"release": m.release,
+		"extend":  m.extend,
+		"pass":    m.pass,
 		"":        m.check,
 	})
 }
@@ -294,6 +301,7 @@ func (m *machine) create(rt *rapid.T) {
 	m.measured(rt, &b)
 	m.windowed(rt, &b)
 	b.Disabled = rapid.IntRange(0, 4).Draw(rt, "disabled") == 0
+	b.Enforcement = rapid.SampledFrom([]budget.Enforcement{budget.Hard, budget.Hard, budget.Soft, budget.Observe}).Draw(rt, "enforcement")
 	created, err := m.ledger.Create(m.ctx, b)
 	if m.prunedAway(rt, b, err) {
 		return
@@ -306,6 +314,7 @@ func (m *machine) create(rt *rapid.T) {
 		modeled.rates = []budget.Rate{{CostPerCredit: b.CostPerCredit}}
 	}
 	m.model.budgets[created.ID] = modeled
+	m.model.holdAgain(modeled, true)
 }
 
 // prunedAway reports whether b can't be counted because of the floor, and that err says so just then.
@@ -382,7 +391,11 @@ func (m *machine) update(rt *rapid.T) {
 	if recounts {
 		old.countedFrom = next.Schedule.Bounds(m.now).Start
 	}
+	rehold := recounts || old.budget.Disabled != next.Disabled
 	old.budget = updated
+	if rehold {
+		m.model.holdAgain(old, recounts)
+	}
 }
 
 func (m *machine) delete(rt *rapid.T) {
@@ -394,6 +407,9 @@ func (m *machine) delete(rt *rapid.T) {
 			rt.Fatalf("delete: %v", err)
 		}
 		delete(m.model.budgets, b.budget.ID)
+		for _, r := range m.model.reservations {
+			delete(r.holds, b.budget.ID)
+		}
 	}
 }
 
@@ -467,6 +483,7 @@ func (m *machine) check(rt *rapid.T) {
 		m.checkBudget(rt, m.model.budgets[id])
 	}
 	m.checkTop(rt)
+	m.checkReservations(rt)
 }
 
 func (m *machine) checkBudget(rt *rapid.T, b *modelBudget) {
@@ -475,11 +492,21 @@ func (m *machine) checkBudget(rt *rapid.T, b *modelBudget) {
 	for _, e := range m.model.events[max(0, len(m.model.events)-3):] {
 		instants = append(instants, e.event.Time)
 	}
+	for _, r := range m.model.reservations {
+		if h, held := r.holds[b.budget.ID]; held {
+			instants = append(instants, time.UnixMicro(h.start))
+		}
+	}
 	for _, at := range instants {
 		p := b.budget.Schedule.Bounds(at)
 		recorded, adjusted := m.model.used(b, p)
 		values := maps.Clone(recorded)
 		maps.Copy(values, adjusted)
+		for c := range m.model.holdsOf(b) {
+			if c.start == p.Start.UnixMicro() {
+				values[c.value] = decimal.Zero
+			}
+		}
 		if len(b.budget.Scope.EachDimensions()) == 0 {
 			values[""] = decimal.Zero
 		}
@@ -506,6 +533,7 @@ func (m *machine) checkStatus(rt *rapid.T, b *modelBudget, key string, at time.T
 			b.budget.ID, b.budget.Metric, b.budget.Schedule, b.budget.Scope.Shape(), key, at,
 			status.Recorded, status.Adjusted, status.Used, recorded, adjusted)
 	}
+	m.checkHolds(rt, b, counterName{key, b.budget.Schedule.Bounds(at).Start.UnixMicro()}, status)
 }
 
 func (m *machine) checkTop(rt *rapid.T) {
