@@ -3,7 +3,7 @@
 package outagetest
 
 import (
-	"io"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// A SQLite file is taken away, brought back as one that may only be read, and then as it was. It binds root too if it is
-// another user who works.
+// A SQLite file is taken away, one that may only be read comes in its place, and then that may be written to. It binds root
+// too, since it is another user who works.
 func TestReadOnlyFile(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "purser") // not t.TempDir, whose parent another user can't enter
@@ -27,19 +27,33 @@ func TestReadOnlyFile(t *testing.T) {
 	p := start(t, anybody, url, "anybody")
 	p.do(goOn, "")
 	move(t, path, elsewhere)
-	permit(t, elsewhere, 0o444)
 	p.do(fail, "unable to open database file")
-	move(t, elsewhere, path)
+	p.do(fail, "unable to open database file")
+	// Not the same file, to which SQLite may have kept a way.
+	put(t, elsewhere+"-wal", path+"-wal", 0o666)
+	put(t, elsewhere, path, 0o444)
 	p.do(fail, "readonly")
-	permit(t, path, 0o666)
+	if err := os.Chmod(path, 0o666); err != nil {
+		t.Fatal(err)
+	}
 	p.do(goOn, "")
 	p.give(stop, "")
 	prove(t, url, p.told())
 }
 
-func permit(t *testing.T, path string, mode os.FileMode) {
+// put copies a file, and gives it to whom asAnybody gives files.
+func put(t *testing.T, from, to string, mode os.FileMode) {
 	t.Helper()
-	if err := os.Chmod(path, mode); err != nil {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	temporary := to + ".new"
+	err = errors.Join(os.WriteFile(temporary, content, mode), os.Chmod(temporary, mode))
+	if os.Getuid() == 0 {
+		err = errors.Join(err, os.Chown(temporary, nobody, nobody))
+	}
+	if err := errors.Join(err, os.Rename(temporary, to)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -51,21 +65,7 @@ func asAnybody(t *testing.T, dir string) *exec.Cmd {
 		return program()
 	}
 	copied := filepath.Join(dir, "program")
-	to, err := os.OpenFile(copied, os.O_CREATE|os.O_WRONLY, 0o755) //nolint:gosec // others are to run it
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := os.Open(os.Args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.Close()
-	if _, err := io.Copy(to, from); err != nil {
-		t.Fatal(err)
-	}
-	if err := to.Close(); err != nil {
-		t.Fatal(err)
-	}
+	put(t, os.Args[0], copied, 0o755)
 	for _, file := range append(filesOf(filepath.Join(dir, "purser.db")), dir) {
 		if err := os.Chown(file, nobody, nobody); err != nil {
 			t.Fatal(err)

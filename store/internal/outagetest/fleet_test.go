@@ -25,16 +25,17 @@ type fleet struct {
 // launch makes budgets and lets callers work on the store that a URL names.
 func launch(t *testing.T, url string) *fleet {
 	t.Helper()
+	makeBudgets(t, opened(t, url))
 	return launchOn(t, opened(t, url), opened(t, url))
 }
 
+// launchOn lets callers work on two stores with the same tables, which have budgets.
 func launchOn(t *testing.T, one, other budget.Store) *fleet {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	f := &fleet{T: t, rest: func() { stop(); running.Wait() }}
 	t.Cleanup(f.rest)
-	makeBudgets(t, one)
 	f.asking = callUntil(ctx, t, &running, "asking", one, nil)
 	f.leasing = callUntil(ctx, t, &running, "leasing", other, &budget.LeaseOptions{TTL: 2 * time.Second})
 	f.goOn()

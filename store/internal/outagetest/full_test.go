@@ -81,5 +81,6 @@ func launchOnOne(t *testing.T, path string) (*sql.DB, *fleet) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	makeBudgets(t, s)
 	return db, launchOn(t, s, s)
 }

@@ -140,13 +140,14 @@ func TestLocksHeldForLong(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ name, parameter, says string }{
 		{"statements wait as long as a transaction may take", "", "context deadline exceeded"},
-		{"statement_timeout ends them", "&statement_timeout=300", "57014"},
+		{"statement_timeout ends them", "&statement_timeout=500", "57014"},
 		{"lock_timeout ends them", "&lock_timeout=100", "55P03"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			url := pgtest.URL(t)
-			f := launch(t, url+tt.parameter)
+			makeBudgets(t, opened(t, url))
+			f := launchOn(t, opened(t, url+tt.parameter), opened(t, url+tt.parameter))
 			tx, err := plain(t, url).BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
