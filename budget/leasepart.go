@@ -251,10 +251,10 @@ func (p *part) yield(now time.Duration) {
 
 // resize follows how fast the part is used.
 func (p *part) resize(now time.Duration) {
-	milliseconds := max(now-p.resized, pollInterval).Milliseconds()
-	lasting := partLasts.Milliseconds() * min(p.asked/milliseconds, mostLeased/partLasts.Milliseconds())
+	last, since := partLasts.Milliseconds(), max(now-p.resized, pollInterval).Milliseconds()
+	lasting := p.asked/since*last + p.asked%since*last/since
 	p.unit = max(p.largest, p.unit/2, 1)
-	p.chunk = max(lasting, firstChunk*p.unit)
+	p.chunk = max(min(lasting, mostLeased), firstChunk*p.unit)
 	p.asked, p.largest, p.resized = 0, 0, now
 }
 

@@ -44,6 +44,10 @@ func rushRequest(id string) budget.Request {
 	return budget.Request{ID: id, Subject: rushSubject, Estimate: rushAmounts}
 }
 
+func rushEvent(id string) usage.Event {
+	return usage.Event{ID: id, Subject: rushSubject, Amounts: rushAmounts}
+}
+
 // createRush makes the budgets, one of which has room for exactly so many requests, and returns their limits.
 func createRush(t *testing.T, s budget.Store, narrow string) map[string]int64 {
 	t.Helper()

@@ -51,6 +51,9 @@ type task struct {
 	Ledgers int       // how many it has
 	IDs     []string  // what to reserve
 	Now     time.Time // by its ledgers' clock, which stands still; zero: the real time
+
+	Leases *budget.LeaseOptions // of its ledger; nil: it does not lease
+	Twice  bool                 // each request is sent twice
 }
 
 // works are the things that processes do, by name.
@@ -58,6 +61,7 @@ var works = map[string]func(context.Context, task, budget.Store) error{
 	"record":       recordForAWhile,
 	"reserve":      reserveAtOnce,
 	"reserve all":  reserveUntilRefused,
+	"lease":        leaseUntilAllIsUsed,
 	"hold and end": holdAndEnd,
 }
 

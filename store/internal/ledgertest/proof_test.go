@@ -94,11 +94,11 @@ func (f *facts) query(t testing.TB, s *stage) {
 			f.events[key] = sum
 			return err
 		})
-	s.rows(t, "SELECT budget, scope_value, period_start, recorded, adjusted, reserved, denied, would_deny, expired, expired_held FROM purser_counters",
+	s.rows(t, "SELECT budget, scope_value, period_start, recorded, adjusted, reserved, denied, would_deny, leased, expired, expired_held FROM purser_counters",
 		func(rows *sql.Rows) error {
 			var c budget.Counter
 			err := rows.Scan(&c.Budget, &c.Value, &c.Start,
-				&c.Recorded, &c.Adjusted, &c.Reserved, &c.Denied, &c.WouldDeny, &c.Expired, &c.ExpiredHeld)
+				&c.Recorded, &c.Adjusted, &c.Reserved, &c.Denied, &c.WouldDeny, &c.Leased, &c.Expired, &c.ExpiredHeld)
 			f.counters[c.CounterKey] = c.Tally
 			return err
 		})
@@ -173,6 +173,7 @@ func (f *facts) of(id string) (sum budget.Tally) {
 			sum.Denied += tally.Denied
 			sum.Expired += tally.Expired
 			sum.ExpiredHeld += tally.ExpiredHeld
+			sum.Leased += tally.Leased
 		}
 	}
 	return sum
