@@ -128,7 +128,7 @@ func (s *season) rest(end time.Time) float64 {
 	return sum
 }
 
-// A stretch is time within one hour of a zone's clock.
+// A stretch is time within one [Hour] of a zone's clock, which is known by what the clock says at its start.
 type stretch struct {
 	start, end int64 // microseconds since 1970
 	hour       int   // as in weekRates
@@ -136,22 +136,24 @@ type stretch struct {
 
 func (s stretch) length() float64 { return float64(s.end - s.start) }
 
-// stretches cuts a span where an hour of a zone's clock begins, and where the clock is set. It works on numbers, since a
-// projection goes through two thousand hours.
+// stretches cuts a span where hours begin, as [Hour] bounds them: where the clock is set within one, it goes on. It works on
+// numbers, since a projection goes through two thousand hours.
 func stretches(span period.Bounds, zone *time.Location) iter.Seq[stretch] {
 	return func(yield func(stretch) bool) {
 		hour := time.Hour.Microseconds()
 		at, end := span.Start.UnixMicro(), span.End.UnixMicro()
 		for at < end {
 			offset, until := offsetAt(at, zone)
-			until = min(until, end)
 			past := mod(at+offset, hour) // of the hour that at is in
 			n := int(mod((at+offset-past)/hour, hoursPerWeek))
-			for next := at - past + hour; at < until; next += hour {
-				if !yield(stretch{at, min(next, until), n}) {
+			for next := at - past + hour; at < min(until, end); next += hour {
+				if next > until {
+					next = Hour.Bounds(time.UnixMicro(at), zone).End.UnixMicro()
+				}
+				if !yield(stretch{at, min(next, end), n}) {
 					return
 				}
-				at = min(next, until)
+				at = next
 				n = (n + 1) % hoursPerWeek
 			}
 		}
