@@ -35,7 +35,7 @@ func TestProcessesThatLeaseUseTheWholeLimitAndNoMore(t *testing.T) {
 				m := newSale(t, url(t), soak.Count(t, "requests of four processes that lease", c.room, 50_000))
 				tasks := make([]task, processes)
 				for i := range tasks {
-					tasks[i] = task{Do: "lease", URL: m.url, Leases: &c.leases, Twice: c.twice}
+					tasks[i] = task{Do: "lease", URL: m.url, Leases: &c.leases, Twice: c.twice, TTL: time.Minute}
 				}
 				for _, line := range atOnce(t, tasks) {
 					m.hear(line)
@@ -54,7 +54,7 @@ func TestWhatAKilledProcessHadLeasedIsUsedByTheOthers(t *testing.T) {
 			m := newSale(t, url(t), soak.Count(t, "requests of four processes, one of which is killed", 4_000, 50_000))
 			var done sync.WaitGroup
 			for i := range processes {
-				p := startProcess(t, task{Do: "lease", URL: m.url, Process: i, Leases: &budget.LeaseOptions{TTL: 2 * time.Second}})
+				p := startProcess(t, task{Do: "lease", URL: m.url, Process: i, TTL: 5 * time.Second, Leases: &budget.LeaseOptions{TTL: 2 * time.Second}})
 				p.out.Scan()
 				if err := p.in.Close(); err != nil {
 					t.Fatal(err)
@@ -127,17 +127,19 @@ func (m *sale) killable(line string) bool {
 	return m.admitted.Load() > m.room/4
 }
 
-// check looks at the tables. With all, every process has come to its end, and said what it did.
+// check looks at the tables. With all, every process has come to its end, and said what it did. What was settled after its time
+// had passed may have lost its room to others: it counts all the same.
 func (m *sale) check(all bool) {
 	t := m.t
 	m.neverAbove(t, m.limits)
 	f := m.facts(t)
 	f.agree(t)
-	if n := int64(len(f.events)); n != m.room || f.used(t).Requests != m.room {
-		t.Errorf("%d events, of %d requests, are stored; there was room for %d", n, f.used(t).Requests, m.room)
+	n, most := int64(len(f.events)), m.room+int64(f.late)
+	if n < m.room || n > most || f.used(t).Requests != n {
+		t.Errorf("%d events, of %d requests, are stored, %d of them late; there was room for %d", n, f.used(t).Requests, f.late, m.room)
 	}
 	for id := range m.limits {
-		sum, want := f.of(id), m.room
+		sum, want := f.of(id), n
 		if id == "tokens" {
 			want *= 10
 		}
@@ -149,13 +151,13 @@ func (m *sale) check(all bool) {
 		t.Errorf("%d reservations are open", n)
 	}
 	admitted, leased := m.admitted.Load(), m.leased.Load()
-	if all && admitted != m.room {
-		t.Errorf("%d were admitted, there was room for %d", admitted, m.room)
+	if all && admitted != n {
+		t.Errorf("%d were admitted, and %d recorded", admitted, n)
 	}
 	if all && leased*10 < admitted*9 {
 		t.Errorf("%d of %d were admitted without asking the store, want more than 90 percent", leased, admitted)
 	}
-	t.Logf("%d admitted, %d of them without asking the store", admitted, leased)
+	t.Logf("%d admitted, %d of them without asking the store, %d recorded late", admitted, leased, f.late)
 	verify(t, m.ledger)
 }
 
@@ -204,8 +206,7 @@ func (b *buyer) onError(err error) {
 }
 
 func (b *buyer) buy(ctx context.Context, g int) error {
-	// What is asked of the store holds its room for longer than a lease, if its process is killed.
-	r := budget.Request{Subject: usage.Subject{Tenant: "t"}, Estimate: usage.Amounts{InputTokens: 10}, TTL: 5 * time.Second}
+	r := budget.Request{Subject: usage.Subject{Tenant: "t"}, Estimate: usage.Amounts{InputTokens: 10}, TTL: b.TTL}
 	for i := 0; ctx.Err() == nil; i++ {
 		if b.Twice {
 			r.ID = fmt.Sprintf("p%d-%d-%d", b.Process, g, i)
@@ -215,7 +216,7 @@ func (b *buyer) buy(ctx context.Context, g int) error {
 		case errors.Is(err, budget.ErrExceeded):
 			// What is held may come back: of those that had too much, or of one that died.
 			status, err := b.ledger.Status(ctx, "hot", nil)
-			if err == nil && status.Used.Equal(status.Budget.Limit) {
+			if err == nil && !status.Used.LessThan(status.Budget.Limit) {
 				return nil
 			}
 			if err != nil && !busy(err) {

@@ -54,6 +54,7 @@ type task struct {
 
 	Leases *budget.LeaseOptions // of its ledger; nil: it does not lease
 	Twice  bool                 // each request is sent twice
+	TTL    time.Duration        // of its reservations
 }
 
 // works are the things that processes do, by name.

@@ -17,6 +17,7 @@ import (
 // facts are what the tables say: by plain SQL where there are tables, in memory by the store's reads; never by a ledger.
 type facts struct {
 	events       map[budget.EventKey]usage.Totals
+	late         int // events that settled what had expired
 	counters     map[budget.CounterKey]budget.Tally
 	reservations map[budget.ReservationKey]budget.ReservationState
 	holds        map[budget.ReservationState]map[budget.CounterKey]hold
@@ -57,6 +58,9 @@ func (f *facts) read(t testing.TB, s *stage) {
 		}
 		for _, e := range events {
 			f.events[e.Key()] = e.Totals
+			if e.Flags&budget.Late != 0 {
+				f.late++
+			}
 		}
 		counters, err := r.Counters(ctx, budget.CounterQuery{})
 		if err != nil {
@@ -82,16 +86,20 @@ func (f *facts) read(t testing.TB, s *stage) {
 
 func (f *facts) query(t testing.TB, s *stage) {
 	t.Helper()
-	s.rows(t, "SELECT tenant, id, input_tokens, output_tokens, total_tokens, requests, runs, nanodollars FROM purser_events",
+	s.rows(t, "SELECT tenant, id, flags, input_tokens, output_tokens, total_tokens, requests, runs, nanodollars FROM purser_events",
 		func(rows *sql.Rows) error {
 			var key budget.EventKey
+			var flags budget.EventFlags
 			var sum usage.Totals
-			err := rows.Scan(&key.Tenant, &key.ID,
+			err := rows.Scan(&key.Tenant, &key.ID, &flags,
 				&sum.InputTokens, &sum.OutputTokens, &sum.TotalTokens, &sum.Requests, &sum.Runs, &sum.Nanodollars)
 			if _, twice := f.events[key]; twice {
 				t.Errorf("event %+v is stored twice", key)
 			}
 			f.events[key] = sum
+			if flags&budget.Late != 0 {
+				f.late++
+			}
 			return err
 		})
 	s.rows(t, "SELECT budget, scope_value, period_start, recorded, adjusted, reserved, denied, would_deny, leased, expired, expired_held FROM purser_counters",
