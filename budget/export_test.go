@@ -41,6 +41,9 @@ func (l *Ledger) LeaseTTLs() (holder, store time.Duration) {
 	return l.leases.options.TTL / 4 * 3, l.leases.options.TTL
 }
 
+// Sweep gives back what is overdue, as Run does in every interval.
+func (l *Ledger) Sweep(ctx context.Context) error { return l.sweep(ctx) }
+
 // MaxParts is how many counters a process leases at the most.
 const MaxParts = maxParts
 

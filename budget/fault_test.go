@@ -2,7 +2,9 @@ package budget_test
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -149,6 +151,16 @@ func (f *fixture) contents() (all []any) {
 	return all
 }
 
+// free is a request that costs nothing, "open" for longer than others.
+func free(id string, n int64) budget.Request {
+	r := request(id, n)
+	r.Estimate.Cost = new(dec("0"))
+	if id == "open" {
+		r.TTL = 2 * time.Hour
+	}
+	return r
+}
+
 // Whichever step of whatever it does fails, a ledger says so, and nothing of it stays.
 func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 	t.Parallel()
@@ -182,6 +194,33 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 			_, err := f.Update(ctx, "credits", func(b *budget.Budget) error { b.CostPerCredit = dec("3"); return nil })
 			return err
 		},
+		"disable": func(f *fixture) error {
+			_, err := f.Update(ctx, "all", func(b *budget.Budget) error { b.Disabled = true; return nil })
+			return err
+		},
+		"reserve":              func(f *fixture) error { return second(f.Reserve(ctx, free("new", 4))) },
+		"reserve, not named":   func(f *fixture) error { return second(f.Reserve(ctx, free("", 4))) },
+		"reserve again":        func(f *fixture) error { return second(f.Reserve(ctx, free("open", 5))) },
+		"reserve what is over": func(f *fixture) error { return second(f.Reserve(ctx, free("over", 3))) },
+		"reserve, refused": func(f *fixture) error {
+			_, err := f.Reserve(ctx, free("new", 50))
+			if errors.Is(err, budget.ErrExceeded) {
+				return nil
+			}
+			return err
+		},
+		"settle": func(f *fixture) error {
+			return second(f.Settle(ctx, key("open"), budget.Settlement{Amounts: input(80)}))
+		},
+		"settle late": func(f *fixture) error {
+			return second(f.Settle(ctx, key("over"), budget.Settlement{Amounts: input(80)}))
+		},
+		"release":                     func(f *fixture) error { return f.Release(ctx, key("open")) },
+		"extend":                      func(f *fixture) error { return second(f.Extend(ctx, key("open"), time.Hour)) },
+		"extend what is over":         func(f *fixture) error { return second(f.Extend(ctx, key("over"), time.Hour)) },
+		"check":                       func(f *fixture) error { return second(f.Check(ctx, free("new", 4))) },
+		"reservations":                func(f *fixture) error { return second(f.Reservations(ctx, budget.ReservationQuery{})) },
+		"sweep":                       func(f *fixture) error { return f.Sweep(ctx) },
 		"delete":                      func(f *fixture) error { return f.Delete(ctx, "all") },
 		"list":                        func(f *fixture) error { _, err := f.List(ctx, budget.Query{}); return err },
 		"status":                      func(f *fixture) error { _, err := f.Status(ctx, "all", nil); return err },
@@ -207,7 +246,9 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 			t.Parallel()
 			for n := 0; ; n++ {
 				store := &faulty{left: 1_000_000}
-				f := openWith(t, memstore.New(nil), func(s budget.Store) budget.Store { store.Store = s; return store })
+				clock := noon
+				memory := memstore.New(&memstore.Options{Now: func() time.Time { return clock }})
+				f := openWith(t, memory, func(s budget.Store) budget.Store { store.Store = s; return store })
 				f.create(budget.Budget{ID: "all"})
 				f.create(budget.Budget{ID: "credits", Metric: usage.Credits, CostPerCredit: dec("2")})
 				f.record(by("u1", tokens("a", 85)), on("2025-03-10T12:00:00Z", tokens("last year", 1)))
@@ -216,6 +257,9 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 				}
 				f.plant(counter("all", "", "2026-03-01T00:00:00Z", budget.Tally{Recorded: 1}))
 				f.plant(sum(usage.Days, "2026-03-10T00:00:00Z", "u1", usage.Totals{Requests: 1}))
+				f.reserve(free("open", 5))
+				f.reserve(free("over", 3))
+				clock = clock.Add(time.Hour) // for one of them that is too long
 				before := f.contents()
 				store.left = n
 				err := do(f)
