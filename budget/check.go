@@ -34,7 +34,7 @@ func (l *Ledger) checkAt(ctx context.Context, r Request, t time.Time) (decision 
 	if err := validateInstant("time", t); err != nil {
 		return Decision{}, err
 	}
-	req, err := newRequest(r, t)
+	req, err := l.newRequest(r, t)
 	if err != nil {
 		return Decision{}, err
 	}

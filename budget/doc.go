@@ -50,6 +50,9 @@
 // per event. A sum that would not fit is [ErrOverflow], it does not wrap. Levels compare products of decimals and so have no
 // rounding; percentages are cut after nine places, and never claim a level that was not reached.
 //
+// Where [Options] has Prices, what comes without a cost is priced once, when it is recorded or settled, at the prices of its
+// time. The cost is kept with the event, beside what it was computed by: a new price changes nothing that is recorded.
+//
 // Instants are cut to the microsecond, in UTC, in the years 1980 to 2199. Periods, spans and windows are half-open: their
 // start belongs to them, their end does not.
 //
@@ -79,7 +82,7 @@
 // # Errors
 //
 // What a caller can act on is a sentinel for [errors.Is]: [ErrInvalid], [ErrConflict], [ErrNotFound], [ErrPruned],
-// [ErrOverflow], [ErrExceeded], [ErrResourceNotAllowed], [ErrEstimateRequired], [ErrClosed], [ErrOutcomeUnknown],
+// [ErrOverflow], [ErrNoPrice], [ErrExceeded], [ErrResourceNotAllowed], [ErrEstimateRequired], [ErrClosed], [ErrOutcomeUnknown],
 // [ErrUnavailable]. [FieldErrors] lists which fields of an input were refused, and why,
 // all of them at once. After any of these but ErrOutcomeUnknown nothing was stored.
 //

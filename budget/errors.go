@@ -15,6 +15,9 @@ var (
 	// ErrOverflow says that a sum would pass what int64 holds. Nothing was stored.
 	ErrOverflow = usage.ErrOverflow
 
+	// ErrNoPrice says that an event came without a cost and the ledger's Prices have none for it. Nothing was stored.
+	ErrNoPrice = usage.ErrNoPrice
+
 	// ErrNotFound says that no budget, event or other thing with this id exists.
 	ErrNotFound = errors.New("not found")
 

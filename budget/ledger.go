@@ -63,6 +63,11 @@ type Options struct {
 	// can't be checked is refused.
 	FailOpen *usage.Amounts
 
+	// Prices, if not nil, computes the cost of what comes without one: of an event once, when it is recorded or settled, and
+	// of an estimate that says how many tokens. Defaults to nil: an event without a cost costs nothing, and the cost of such
+	// an estimate is unknown.
+	Prices Pricer
+
 	// Leases, if not nil, lets the ledger admit requests from memory while its Run runs. Defaults to nil: each is asked for
 	// at the store.
 	Leases *LeaseOptions

@@ -36,7 +36,7 @@ type Result struct {
 // Record stores an event and counts it against every budget that covers it: once, however often it is sent. It returns
 // after the commit. That the event was stored before is no error.
 //
-// Errors: ErrInvalid with the fields, ErrConflict if the id stands with other content, ErrPruned, ErrOverflow, and what
+// Errors: ErrInvalid with the fields, ErrNoPrice, ErrConflict if the id stands with other content, ErrPruned, ErrOverflow, and what
 // the store says; after ErrOutcomeUnknown, and after a failure whose cause is not known, send the same event again.
 func (l *Ledger) Record(ctx context.Context, e usage.Event) (Result, error) {
 	results, err := l.RecordBatch(ctx, []usage.Event{e})
@@ -59,6 +59,7 @@ func (l *Ledger) RecordBatch(ctx context.Context, events []usage.Event) ([]Resul
 	var valid []int
 	for i, e := range events {
 		entries[i] = l.prepare(e, now)
+		l.price(entries[i], e.Amounts)
 		if entries[i].err == nil {
 			valid = append(valid, i)
 		}
@@ -107,7 +108,7 @@ func refused(err error) *entry {
 
 // isRefusal reports whether an error is about what was to be stored, and the store is well.
 func isRefusal(err error) bool {
-	for _, refusal := range []error{ErrInvalid, ErrConflict, ErrPruned, ErrOverflow, ErrNotFound, ErrClosed, ErrExceeded} {
+	for _, refusal := range []error{ErrInvalid, ErrNoPrice, ErrConflict, ErrPruned, ErrOverflow, ErrNotFound, ErrClosed, ErrExceeded} {
 		if errors.Is(err, refusal) {
 			return true
 		}

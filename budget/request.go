@@ -20,7 +20,7 @@ type Request struct {
 	usage.Subject
 	// Estimate is what the work may use at the most: what is held. Tokens without a cost leave the cost unknown, and no
 	// amount at all leaves everything unknown but that it is one request; any other zero is a zero. What is unknown is
-	// held as the budget's MinHold.
+	// held as the budget's MinHold. A ledger with Prices knows the cost of tokens that have a price.
 	Estimate usage.Amounts
 	// TTL is how long the reservation holds its room unless it is extended: at most 7 days. Zero means the ledger's
 	// ReservationTTL.
@@ -71,12 +71,12 @@ const (
 )
 
 // newRequest returns a request that was validated, at an instant.
-func newRequest(r Request, at time.Time) (*request, error) {
+func (c *core) newRequest(r Request, at time.Time) (*request, error) {
 	totals, err := r.Estimate.Totals()
 	if err != nil {
 		return nil, err
 	}
-	return &request{
+	req := &request{
 		subject: cloneSubject(r.Subject),
 		id:      r.ID,
 		time:    micros(at),
@@ -84,7 +84,8 @@ func newRequest(r Request, at time.Time) (*request, error) {
 		costed:  r.Estimate.Cost != nil,
 		unknown: unknownOf(r.Estimate, totals),
 		ttl:     r.TTL,
-	}, nil
+	}
+	return req, c.priceEstimate(req, r.Estimate)
 }
 
 // seal returns the hash of what the caller asked for. It is computed once, and only for those that are compared: it takes as
@@ -92,7 +93,10 @@ func newRequest(r Request, at time.Time) (*request, error) {
 func (r *request) seal() usage.Hash {
 	if r.hash == (usage.Hash{}) {
 		amounts := amountsOf(r.totals)
-		if r.costed && amounts.Cost == nil {
+		switch {
+		case !r.costed:
+			amounts.Cost = nil // a computed cost is no part of it: prices may change before it is sent again
+		case amounts.Cost == nil:
 			amounts.Cost = new(decimal.Zero)
 		}
 		r.hash = usage.Event{ID: r.id, Subject: r.subject, Amounts: amounts}.Hash()

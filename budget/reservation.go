@@ -76,7 +76,7 @@ func (r *Reservation) Settle(ctx context.Context, a usage.Amounts) error {
 // SettleAs is Settle for work that was done otherwise than it was reserved for: by another resource, say.
 func (r *Reservation) SettleAs(ctx context.Context, s Settlement) error {
 	row := r.stored()
-	e, err := r.ledger.settleEntry(row, s)
+	e, err := r.ledger.settleEntry(row, s, 0)
 	if err != nil {
 		// Refused here, it does not count as tried: Close then settles at the estimate.
 		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
@@ -92,11 +92,10 @@ func (r *Reservation) SettleAs(ctx context.Context, s Settlement) error {
 }
 
 func (r *Reservation) settleAs(ctx context.Context, row StoredReservation, s Settlement, flags EventFlags) error {
-	e, err := r.ledger.settleEntry(row, s)
+	e, err := r.ledger.settleEntry(row, s, flags)
 	if err != nil {
 		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
 	}
-	e.event.Flags |= flags
 	return r.settle(ctx, e)
 }
 

@@ -39,7 +39,7 @@ func (l *Ledger) reserve(ctx context.Context, r Request) (*Reservation, error) {
 	if r.TTL == 0 {
 		r.TTL = l.options.ReservationTTL
 	}
-	req, err := newRequest(r, l.now())
+	req, err := l.newRequest(r, l.now())
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ type Settlement struct {
 // transaction. It works from any process, however much was used, and also after the reservation expired or was released:
 // then the event is marked late. Settling again with the same content counts nothing.
 //
-// Errors: ErrInvalid with the fields, ErrNotFound if there never was such a reservation or it ended long ago (record the
+// Errors: ErrInvalid with the fields, ErrNoPrice, ErrNotFound if there never was such a reservation or it ended long ago (record the
 // usage as an event with its id then), ErrConflict if it was settled, or recorded, with other content: what it may still
 // hold is given back, ErrPruned, ErrOverflow, and what
 // the store says: after ErrOutcomeUnknown, settle again.
@@ -161,7 +161,7 @@ func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement
 	}
 	var e *entry
 	if err == nil {
-		e, err = l.settleEntry(r, s)
+		e, err = l.settleEntry(r, s, 0)
 	}
 	switch {
 	case err != nil && isRefusal(err):
@@ -175,8 +175,9 @@ func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement
 	}
 }
 
-// settleEntry returns an entry that settles the reservation.
-func (l *Ledger) settleEntry(r StoredReservation, s Settlement) (*entry, error) {
+// settleEntry returns an entry that settles the reservation, the event having these flags. One that is settled at the
+// estimate costs what that cost, known or not: it is recorded whatever prices there are now.
+func (l *Ledger) settleEntry(r StoredReservation, s Settlement, flags EventFlags) (*entry, error) {
 	subject := r.Subject
 	if s.Resource != "" {
 		subject.Resource = s.Resource
@@ -185,11 +186,15 @@ func (l *Ledger) settleEntry(r StoredReservation, s Settlement) (*entry, error) 
 		subject.Labels = s.Labels
 	}
 	e := l.prepare(usage.Event{ID: r.ID, Time: s.Time, Subject: subject, Amounts: s.Amounts}, l.now())
-	if e.err != nil {
-		return nil, e.err
-	}
+	e.event.Flags |= flags
 	if s.Time.IsZero() {
 		e.event.Time = r.Time
+	}
+	if flags&Estimated == 0 {
+		l.price(e, s.Amounts)
+	}
+	if e.err != nil {
+		return nil, e.err
 	}
 	e.claim = &claim{act: settle, key: r.Key(), named: true}
 	return e, nil

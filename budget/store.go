@@ -277,6 +277,7 @@ type StoredEvent struct {
 	Corrects   string    // the id of the event that this one corrects; "": none
 	CostBefore int64     // of a correction: the event's cost just before it, in 1e-9 dollars, by which credits are rounded
 	Reason     string    // of a correction
+	PricedBy   string    // what the cost was computed by; "": it was given, or there is none
 	RecordedAt time.Time // when it was stored, by the ledger's clock
 }
 

@@ -69,7 +69,7 @@ func eventsExact(t *test) {
 	for i, text := range nasty() {
 		given := event(text, text, func(e *budget.StoredEvent) {
 			e.User, e.APIKey, e.Resource, e.Labels = text, text, text, map[string]string{text: text, "x": ""}
-			e.Corrects, e.Reason, e.Time = text, text, at(i+10)
+			e.Corrects, e.Reason, e.PricedBy, e.Time = text, text, text, at(i+10)
 		})
 		t.insert(given)
 		span := period.Bounds{Start: at(i + 10), End: at(i + 11)}

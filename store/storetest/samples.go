@@ -143,6 +143,7 @@ func fullEvent(tenant, id string) budget.StoredEvent {
 		Corrects:   "earlier",
 		CostBefore: math.MinInt64,
 		Reason:     "counted\ntwice",
+		PricedBy:   "list: openai/gpt-5 since 2026-01-01",
 		RecordedAt: exact(2),
 	}
 	for i := range e.Hash {

@@ -15,7 +15,7 @@ var (
 		"input_tokens", "output_tokens", "cache_creation_tokens", "cache_read_tokens", "total_tokens", "requests", "runs", "nanodollars",
 	}
 	eventColumns = concat([]string{"tenant", "id", "time", "user_id", "api_key", "resource", "labels"}, amountColumns,
-		[]string{"hash", "flags", "corrects", "cost_before", "reason", "recorded_at"})
+		[]string{"hash", "flags", "corrects", "cost_before", "reason", "priced_by", "recorded_at"})
 	sumColumns         = concat([]string{"grain", "bucket", "tenant", "user_id", "api_key", "resource"}, amountColumns)
 	reservationColumns = concat([]string{"tenant", "id", "time", "user_id", "api_key", "resource", "labels"}, amountColumns,
 		[]string{"hash", "state", "lease", "expires_at", "holds"})

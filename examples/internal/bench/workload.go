@@ -229,7 +229,7 @@ func amounts(t usage.Totals) effect {
 func eventRow(e usage.Event, totals usage.Totals, now time.Time) effect {
 	hash := e.Hash()
 	values := append(effect{e.Tenant, e.ID, now.UnixMicro(), e.User, e.APIKey, e.Resource, labelsText(e.Labels)}, amounts(totals)...)
-	return append(values, hash[:], int64(budget.CostGiven), "", int64(0), "", now.UnixMicro())
+	return append(values, hash[:], int64(budget.CostGiven), "", int64(0), "", "", now.UnixMicro())
 }
 
 func labelsText(labels map[string]string) string { return `{"team":"` + labels["team"] + `"}` }

@@ -85,6 +85,7 @@ var EventColumns = append([]Column[budget.StoredEvent]{
 	text("corrects", func(e *budget.StoredEvent) string { return e.Corrects }),
 	integer("cost_before", func(e *budget.StoredEvent) int64 { return e.CostBefore }),
 	text("reason", func(e *budget.StoredEvent) string { return e.Reason }),
+	text("priced_by", func(e *budget.StoredEvent) string { return e.PricedBy }),
 	integer("recorded_at", func(e *budget.StoredEvent) int64 { return micros(e.RecordedAt) }),
 }, totalsColumns(func(e *budget.StoredEvent) *usage.Totals { return &e.Totals })...)
 

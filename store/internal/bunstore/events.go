@@ -30,6 +30,7 @@ type eventRow struct {
 	Corrects   string `bun:"corrects"`
 	CostBefore int64  `bun:"cost_before"`
 	Reason     string `bun:"reason"`
+	PricedBy   string `bun:"priced_by"`
 	RecordedAt int64  `bun:"recorded_at"`
 }
 
@@ -49,6 +50,7 @@ func (e *eventRow) stored() (budget.StoredEvent, error) {
 		Time:    instant(e.Time),
 		Totals:  usage.Totals(e.totalsRow),
 		Flags:   budget.EventFlags(e.Flags), Corrects: e.Corrects, CostBefore: e.CostBefore, Reason: e.Reason,
+		PricedBy:   e.PricedBy,
 		RecordedAt: instant(e.RecordedAt),
 	}
 	copy(stored.Hash[:], e.Hash)

@@ -26,7 +26,7 @@ func TestEventsAreLookedUpForNewReservations(t *testing.T) {
 	for _, events := range []int{0, 60, 20_000} {
 		t.Run(fmt.Sprintf("%d events", events), func(t *testing.T) {
 			execute(t, db, "TRUNCATE purser_events, purser_reservations", fmt.Sprintf(`INSERT INTO purser_events
-				SELECT i, 0, 0, 0, 0, 0, 0, 0, 0, 0, i, 0, 'tenant ' || i %% 100, i, '', '', '', '{}', '', '', ''
+				SELECT i, 0, 0, 0, 0, 0, 0, 0, 0, 0, i, 0, 'tenant ' || i %% 100, i, '', '', '', '{}', '', '', '', ''
 				FROM generate_series(1, %d) AS i`, events))
 			if events > 0 { // a table in which there never was a row is not counted, in the end
 				execute(t, db, "ANALYZE purser_events")

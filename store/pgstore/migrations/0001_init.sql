@@ -104,6 +104,7 @@ CREATE TABLE purser_events (
     hash                  bytea            NOT NULL,
     corrects              text COLLATE "C" NOT NULL,
     reason                text             NOT NULL,
+    priced_by             text             NOT NULL,
     PRIMARY KEY (tenant, id)
 );
 CREATE INDEX purser_events_time ON purser_events (time);

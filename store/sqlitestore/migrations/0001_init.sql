@@ -102,6 +102,7 @@ CREATE TABLE purser_events (
     corrects              TEXT    NOT NULL,
     cost_before           INTEGER NOT NULL,
     reason                TEXT    NOT NULL,
+    priced_by             TEXT    NOT NULL,
     recorded_at           INTEGER NOT NULL,
     PRIMARY KEY (tenant, id)
 ) STRICT;

@@ -1,0 +1,276 @@
+package budget_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/store/memstore"
+	"github.com/purser-go/purser/usage"
+)
+
+// A tariff prices the input tokens of one model: one dollar each, and two from a certain instant on.
+type tariff struct {
+	model string
+	from  time.Time
+	err   error // if not nil, the answer to everything
+	cost  string
+	asked int
+}
+
+func (p *tariff) Price(e usage.Event) (decimal.Decimal, string, error) {
+	p.asked++
+	switch {
+	case p.err != nil:
+		return decimal.Decimal{}, "", p.err
+	case e.Resource != p.model:
+		return decimal.Decimal{}, "", fmt.Errorf("%w of %q", budget.ErrNoPrice, e.Resource)
+	case p.cost != "":
+		return dec(p.cost), "tariff", nil
+	case !p.from.IsZero() && !e.Time.Before(p.from):
+		return decimal.NewFromInt(2 * e.InputTokens), "tariff of " + p.from.Format(time.DateOnly), nil
+	default:
+		return decimal.NewFromInt(e.InputTokens), "tariff", nil
+	}
+}
+
+func openPriced(t *testing.T) (*fixture, *tariff) {
+	prices := &tariff{model: subject.Resource}
+	return openOptions(t, budget.Options{Prices: prices}), prices
+}
+
+// priced returns an event of so many input tokens of the model that has a price.
+func priced(id string, n int64) usage.Event {
+	e := tokens(id, n)
+	e.Subject = subject
+	return e
+}
+
+// A paid is what an event costs, and by what.
+type paid struct {
+	ID, Cost, By string
+	Given        bool
+}
+
+func (f *fixture) paid() (list []paid) {
+	f.t.Helper()
+	for _, e := range f.stored() {
+		list = append(list, paid{e.ID, e.Totals.Cost().String(), e.PricedBy, e.Flags&budget.CostGiven != 0})
+	}
+	return list
+}
+
+func (f *fixture) hasPaid(want ...paid) {
+	f.t.Helper()
+	if diff := cmp.Diff(want, f.paid()); diff != "" {
+		f.t.Errorf("what is paid (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatComesWithoutACostIsPriced(t *testing.T) {
+	t.Parallel()
+	f, prices := openPriced(t)
+	b := f.create(budget.Budget{Metric: usage.Dollars})
+	given, free := priced("given", 3), priced("free", 5)
+	given.Cost, free.Cost = new(dec("0.5")), new(decimal.Zero)
+	f.record(priced("priced", 7), given, free)
+	f.hasPaid(paid{"free", "0", "", true}, paid{"given", "0.5", "", true}, paid{"priced", "7", "tariff", false})
+	f.used(b.ID, nil, "7.5")
+	if prices.asked != 1 {
+		t.Errorf("asked for %d prices, want 1: a cost that is given is not looked at", prices.asked)
+	}
+	f.verified()
+}
+
+func TestACostIsRoundedOnce(t *testing.T) {
+	t.Parallel()
+	for cost, want := range map[string]string{
+		"0.0000000004999999": "0", "0.0000000005": "0.000000001", "1.0000000015": "1.000000002", "0.00000000249999999": "0.000000002",
+	} {
+		f, prices := openPriced(t)
+		prices.cost = cost
+		f.record(priced("a", 1))
+		f.hasPaid(paid{"a", want, "tariff", false})
+	}
+}
+
+func TestWhatHasNoPriceCostsTheOthersNothing(t *testing.T) {
+	t.Parallel()
+	f, _ := openPriced(t)
+	results, err := f.RecordBatch(t.Context(), []usage.Event{priced("a", 1), tokens("b", 2), priced("c", 4)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []budget.Outcome{budget.Recorded, budget.Invalid, budget.Recorded} {
+		if results[i].Outcome != want {
+			t.Errorf("%q is %s, want %s", results[i].ID, results[i].Outcome, want)
+		}
+	}
+	is(t, results[1].Err, budget.ErrNoPrice)
+	f.hasPaid(paid{"a", "1", "tariff", false}, paid{"c", "4", "tariff", false})
+	f.record(priced("b", 8)) // the id was not taken
+}
+
+func TestWhatAPricerMayNotSay(t *testing.T) {
+	t.Parallel()
+	errDown := errors.New("price service is down")
+	for name, test := range map[string]struct {
+		prices tariff
+		want   error
+		fields []string
+	}{
+		"any error means that there is no price": {tariff{err: errDown}, budget.ErrNoPrice, nil},
+		"a negative cost":                        {tariff{cost: "-1"}, budget.ErrInvalid, []string{"cost"}},
+		"more than a million dollars":            {tariff{cost: "1000000.1"}, budget.ErrInvalid, []string{"cost"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test.prices.model = subject.Resource
+			f := openOptions(t, budget.Options{Prices: &test.prices})
+			result, err := f.Record(t.Context(), priced("a", 1))
+			is(t, err, test.want)
+			if test.prices.err != nil {
+				is(t, err, test.prices.err)
+			}
+			if result.Outcome != budget.Invalid {
+				t.Errorf("the event is %s", result.Outcome)
+			}
+			if diff := cmp.Diff(test.fields, fields(err)); diff != "" {
+				t.Errorf("fields (-want +got):\n%s", diff)
+			}
+			f.hasPaid()
+		})
+	}
+}
+
+func TestThePriceIsThatOfTheEventsTime(t *testing.T) {
+	t.Parallel()
+	f, prices := openPriced(t)
+	prices.from = noon
+	before, atIt := priced("before", 1), priced("at", 1)
+	before.Time = noon.Add(-time.Microsecond)
+	notGiven := priced("now", 1)
+	notGiven.Time = time.Time{}
+	f.record(before, atIt, notGiven)
+	// Settled after the price rose, it was admitted before.
+	f.now = noon.Add(-time.Minute)
+	res := f.reserve(request("settled", 1))
+	f.now = noon.Add(time.Minute)
+	if err := res.Settle(t.Context(), input(1)); err != nil {
+		t.Fatal(err)
+	}
+	const risen = "tariff of 2026-03-10"
+	f.hasPaid(
+		paid{"settled", "1", "tariff", false}, paid{"before", "1", "tariff", false}, paid{"at", "2", risen, false},
+		paid{"now", "2", risen, false},
+	)
+}
+
+func TestANewPriceChangesNothingThatIsRecorded(t *testing.T) {
+	t.Parallel()
+	f, prices := openPriced(t)
+	b := f.create(budget.Budget{Metric: usage.Dollars})
+	f.record(priced("a", 10))
+	prices.cost = "99"
+	for range 2 {
+		result, err := f.Record(t.Context(), priced("a", 10))
+		if err != nil || result.Outcome != budget.Duplicate {
+			t.Errorf("the same event again is %s: %v", result.Outcome, err)
+		}
+	}
+	dearer := priced("a", 10)
+	dearer.Cost = new(dec("10")) // given is not computed, even if it is as much
+	result, err := f.Record(t.Context(), dearer)
+	is(t, err, budget.ErrConflict)
+	if result.Outcome != budget.Conflict {
+		t.Errorf("other content is %s", result.Outcome)
+	}
+	f.hasPaid(paid{"a", "10", "tariff", false})
+	f.used(b.ID, nil, "10")
+	if got, want := f.stored()[0].Hash, priced("a", 10).Hash(); got != want {
+		t.Errorf("the hash is %s, want %s: that of what the caller gave", got, want)
+	}
+}
+
+func TestACostIsComputedOnceHoweverOftenTheTransactionIsRun(t *testing.T) {
+	t.Parallel()
+	prices := &tariff{model: subject.Resource}
+	s := memstore.New(nil)
+	l := budget.NewLedger(s, &budget.Options{Now: func() time.Time { return noon }, Prices: prices})
+	s.FailNext(budget.ErrOutcomeUnknown)
+	if _, err := l.Record(t.Context(), priced("a", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if prices.asked != 1 {
+		t.Errorf("asked for %d prices, want 1", prices.asked)
+	}
+}
+
+func TestAnEstimateIsPriced(t *testing.T) {
+	t.Parallel()
+	f, prices := openPriced(t)
+	b := f.create(budget.Budget{Metric: usage.Dollars})
+	res := f.reserve(request("a", 60))
+	f.stands(b.ID, "0", "60")
+	f.refused(request("b", 41))
+
+	// The same request again, after a change of prices, is the same reservation.
+	prices.cost = "77"
+	if again := f.reserve(request("a", 60)); again.Key() != res.Key() {
+		t.Errorf("another reservation, %v", again.Key())
+	}
+	f.stands(b.ID, "0", "60")
+	if err := res.Settle(t.Context(), input(50)); err != nil {
+		t.Fatal(err)
+	}
+	f.stands(b.ID, "77", "0")
+	f.hasPaid(paid{"a", "77", "tariff", false})
+}
+
+func TestAnEstimateWithoutAPriceIsUnknown(t *testing.T) {
+	t.Parallel()
+	f, _ := openPriced(t)
+	b := f.create(budget.Budget{Metric: usage.Dollars})
+	unpriced := request("a", 60)
+	unpriced.Resource = "model-b"
+	_, err := f.Reserve(t.Context(), unpriced)
+	is(t, err, budget.ErrEstimateRequired)
+	_, err = f.Reserve(t.Context(), budget.Request{ID: "b", Subject: subject})
+	is(t, err, budget.ErrEstimateRequired) // without any amount there is nothing to be priced
+
+	decision, err := f.Check(t.Context(), request("c", 60))
+	if err != nil || decision.Err() != nil {
+		t.Errorf("what has a price does not fit: %v, %v", err, decision.Err())
+	}
+	f.update(b.ID, func(b *budget.Budget) { b.MinHold = dec("30") })
+	f.reserve(unpriced)
+	f.stands(b.ID, "0", "30")
+}
+
+func TestWhatWasSpentIsRecordedThoughThePriceIsGone(t *testing.T) {
+	t.Parallel()
+	f, prices := openPriced(t)
+	b := f.create(budget.Budget{Metric: usage.Dollars})
+	tokensOnly := f.create(budget.Budget{Metric: usage.Tokens, Limit: dec("1000")})
+	res := f.reserve(request("a", 60))
+	prices.model = "another"
+	is(t, res.Settle(t.Context(), input(50)), budget.ErrNoPrice)
+	if err := res.Close(t.Context()); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	f.stands(b.ID, "60", "0")
+
+	// One whose estimate had no price either: the tokens count, the cost stays unknown.
+	f.update(b.ID, func(b *budget.Budget) { b.Disabled = true })
+	if err := f.reserve(request("b", 7)).Close(t.Context()); err != nil {
+		t.Fatalf("close: %v", err)
+	}
+	f.used(tokensOnly.ID, nil, "67")
+	f.hasPaid(paid{"a", "60", "", true}, paid{"b", "0", "", false})
+	f.verified()
+}
