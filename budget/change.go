@@ -47,7 +47,7 @@ func (l *Ledger) Create(ctx context.Context, b Budget) (Budget, error) {
 		if ch.old != nil {
 			return l.sameCreated(*ch.old, b)
 		}
-		return ch.put(ctx, d, l.auditChange("create_budget", nil, &b))
+		return ch.put(ctx, d, nil, l.auditChange("create_budget", nil, &b))
 	})
 	if err != nil {
 		return Budget{}, err
@@ -87,6 +87,9 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 		if ch.old == nil {
 			return ErrNotFound
 		}
+		if err := ch.old.notOfLicense(); err != nil {
+			return err
+		}
 		if sameStored(&ch.old.Budget, &attempted) {
 			return nil // by an earlier run, whose commit was not known to have worked
 		}
@@ -109,7 +112,7 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 		}
 		b.Version, b.UpdatedAt = b.Version+1, now
 		updated, attempted = b, b
-		return ch.update(ctx, b, l.auditChange("update_budget", &ch.old.Budget, &b))
+		return ch.update(ctx, b, nil, l.auditChange("update_budget", &ch.old.Budget, &b))
 	})
 	if err != nil {
 		return Budget{}, err
@@ -152,18 +155,11 @@ func (l *Ledger) Delete(ctx context.Context, id string) error {
 		if ch.old == nil {
 			return ErrNotFound
 		}
-		found = true
-		held, err := ch.unhold(ctx, id)
-		if err != nil {
+		if err := ch.old.notOfLicense(); err != nil {
 			return err
 		}
-		_, err = tx.Apply(ctx, Writes{
-			DeleteBudgets:   []string{id},
-			Catalog:         ch.nextCatalog(),
-			PutReservations: held,
-			Audit:           []AuditEntry{l.auditChange("delete_budget", &ch.old.Budget, nil)},
-		})
-		return err
+		found = true
+		return ch.delete(ctx, l.auditChange("delete_budget", &ch.old.Budget, nil))
 	})
 }
 
@@ -190,10 +186,10 @@ func (c *core) beginChange(ctx context.Context, tx Tx, now time.Time) (*definiti
 // read reads the definition as it stands.
 func (ch *definitionChange) read(ctx context.Context, id string) error {
 	old, err := definition(ctx, ch.tx, id)
+	ch.old = old
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	ch.old = old
 	return err
 }
 
@@ -205,7 +201,21 @@ func (ch *definitionChange) nextCatalog() *Catalog {
 	return &next
 }
 
-func (ch *definitionChange) update(ctx context.Context, b Budget, audit AuditEntry) error {
+func (ch *definitionChange) delete(ctx context.Context, audit AuditEntry) error {
+	held, err := ch.unhold(ctx, ch.old.ID)
+	if err != nil {
+		return err
+	}
+	_, err = ch.tx.Apply(ctx, Writes{
+		DeleteBudgets:   []string{ch.old.ID},
+		Catalog:         ch.nextCatalog(),
+		PutReservations: held,
+		Audit:           []AuditEntry{audit},
+	})
+	return err
+}
+
+func (ch *definitionChange) update(ctx context.Context, b Budget, set *setting, audit ...AuditEntry) error {
 	d := Definition{Budget: b, Rates: ch.old.Rates, CountedFrom: ch.old.CountedFrom}
 	if b.Metric == ch.old.Metric && !b.CostPerCredit.Equal(ch.old.CostPerCredit) {
 		from, err := ch.nextRateStart(ctx, &d)
@@ -222,7 +232,7 @@ func (ch *definitionChange) update(ctx context.Context, b Budget, audit AuditEnt
 	if b.Metric != ch.old.Metric {
 		d.restart(ch.now)
 	}
-	return ch.put(ctx, d, audit)
+	return ch.put(ctx, d, set, audit...)
 }
 
 // restart makes d count from the running period on, credits at the one rate that it has.
@@ -255,12 +265,13 @@ func (ch *definitionChange) nextRateStart(ctx context.Context, d *Definition) (t
 	return from, err
 }
 
-// put stores d in the place of the old definition, counts anew if it must, and makes the alerts of the running period.
-func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEntry) error {
-	w := Writes{PutBudgets: []Definition{d}, Catalog: ch.nextCatalog(), Audit: []AuditEntry{audit}}
+// put stores d in the place of the old definition, counts anew if it must, sets what is used if that is asked for, and makes
+// the alerts of the running period.
+func (ch *definitionChange) put(ctx context.Context, d Definition, set *setting, audit ...AuditEntry) error {
+	w := Writes{PutBudgets: []Definition{d}, Catalog: ch.nextCatalog(), Audit: audit}
 	anew := ch.old == nil || countsOtherwise(&ch.old.Budget, &d.Budget)
 	rehold := anew || ch.old.Disabled != d.Disabled
-	if !rehold && sameMarks(ch.old.marks(), d.marks()) {
+	if !rehold && set == nil && sameMarks(ch.old.marks(), d.marks()) {
 		_, err := ch.tx.Apply(ctx, w) // no counter changes and no level: recorders need not wait until they are read
 		return err
 	}
@@ -280,6 +291,11 @@ func (ch *definitionChange) put(ctx context.Context, d Definition, audit AuditEn
 	}
 	if rehold {
 		if w.PutReservations, err = ch.rehold(ctx, &d, anew, adds); err != nil {
+			return err
+		}
+	}
+	if set != nil {
+		if after, err = set.adjust(&d, after, adds, &w); err != nil {
 			return err
 		}
 	}
@@ -398,16 +414,21 @@ func (l *Ledger) auditChange(action string, before, after *Budget) AuditEntry {
 			entry.Target, entry.Tenant = b.ID, b.tenant()
 		}
 	}
+	entry.Before, entry.After = differing(old, changed)
+	return entry
+}
+
+// differing returns those fields that differ, as they were and as they are. nil is of what was not there, or is gone.
+func differing(before, after map[string]json.RawMessage) (was, is json.RawMessage) {
 	if before != nil && after != nil {
-		for name, value := range old {
-			if string(value) == string(changed[name]) {
-				delete(old, name)
-				delete(changed, name)
+		for name, value := range before {
+			if string(value) == string(after[name]) {
+				delete(before, name)
+				delete(after, name)
 			}
 		}
 	}
-	entry.Before, entry.After = objectOf(old), objectOf(changed)
-	return entry
+	return objectOf(before), objectOf(after)
 }
 
 // tenant returns the tenant that the budget is about, "" if it is about none in particular.

@@ -79,6 +79,10 @@ func (r *faultyReader) Adjustments(ctx context.Context, q budget.AdjustmentQuery
 	return step(r.store, func() ([]budget.StoredAdjustment, error) { return r.ReadTx.Adjustments(ctx, q) })
 }
 
+func (r *faultyReader) Tenants(ctx context.Context, q budget.TenantQuery) ([]budget.Tenant, error) {
+	return step(r.store, func() ([]budget.Tenant, error) { return r.ReadTx.Tenants(ctx, q) })
+}
+
 func (r *faultyReader) Alerts(ctx context.Context, q budget.AlertQuery) ([]alert.Alert, error) {
 	return step(r.store, func() ([]alert.Alert, error) { return r.ReadTx.Alerts(ctx, q) })
 }
@@ -145,7 +149,11 @@ func (f *fixture) contents() (all []any) {
 			return err
 		}
 		held, err := r.Reservations(ctx, budget.ReservationQuery{})
-		all = []any{catalog, budgets, adjustments, sums, held, f.stored(), f.tallies(), f.alerts(), f.audit()}
+		if err != nil {
+			return err
+		}
+		tenants, err := r.Tenants(ctx, budget.TenantQuery{})
+		all = []any{catalog, budgets, adjustments, sums, held, tenants, f.stored(), f.tallies(), f.alerts(), f.audit()}
 		return err
 	})
 	return all
@@ -236,10 +244,30 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 		"history":             func(f *fixture) error { _, err := f.History(ctx, "all", budget.HistoryQuery{}); return err },
 		"history from events": func(f *fixture) error { _, err := f.History(ctx, "credits", budget.HistoryQuery{}); return err },
 		"top":                 func(f *fixture) error { _, err := f.Top(ctx, budget.TopQuery{By: usage.User}); return err },
-		"verify":              func(f *fixture) error { _, err := f.Verify(ctx, nil); return err },
-		"rebuild":             func(f *fixture) error { _, err := f.Rebuild(ctx, nil); return err },
-		"alerts":              func(f *fixture) error { _, err := f.Alerts(ctx, budget.AlertQuery{}); return err },
-		"audit":               func(f *fixture) error { _, err := f.Audit(ctx, budget.AuditQuery{}); return err },
+		"put a tenant":        func(f *fixture) error { return second(f.PutTenant(ctx, budget.Tenant{ID: "acme", Name: "Acme"})) },
+		"tenant":              func(f *fixture) error { return second(f.Tenant(ctx, "acme")) },
+		"tenants": func(f *fixture) error {
+			for _, err := range f.Tenants(ctx) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"create a license": func(f *fixture) error {
+			return second(f.CreateLicense(ctx, license(func(x *budget.License) { x.CreditsUsed = dec("900") })))
+		},
+		"license": func(f *fixture) error { return second(f.License(ctx, "license")) },
+		"update a license": func(f *fixture) error {
+			return second(f.UpdateLicense(ctx, "license", func(x *budget.License) error {
+				x.MoneyBudget, x.CreditsUsed = nil, dec("900")
+				return nil
+			}))
+		},
+		"verify":  func(f *fixture) error { _, err := f.Verify(ctx, nil); return err },
+		"rebuild": func(f *fixture) error { _, err := f.Rebuild(ctx, nil); return err },
+		"alerts":  func(f *fixture) error { _, err := f.Alerts(ctx, budget.AlertQuery{}); return err },
+		"audit":   func(f *fixture) error { _, err := f.Audit(ctx, budget.AuditQuery{}); return err },
 	}
 	for name, do := range do {
 		t.Run(name, func(t *testing.T) {
@@ -251,6 +279,7 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 				f := openWith(t, memory, func(s budget.Store) budget.Store { store.Store = s; return store })
 				f.create(budget.Budget{ID: "all"})
 				f.create(budget.Budget{ID: "credits", Metric: usage.Credits, CostPerCredit: dec("2")})
+				f.createLicense(license(func(x *budget.License) { x.ID = "license" }))
 				f.record(by("u1", tokens("a", 85)), on("2025-03-10T12:00:00Z", tokens("last year", 1)))
 				if _, err := f.Adjust(ctx, budget.Adjustment{ID: "before", Budget: "all", Amount: dec("1"), Reason: "test"}); err != nil {
 					t.Fatal(err)

@@ -106,13 +106,18 @@ func fieldsOf(b *Budget) map[string]json.RawMessage {
 	}
 	written := newBudgetJSON(b)
 	written.Version, written.CreatedAt, written.UpdatedAt = 0, nil, nil
-	text, err := json.Marshal(written)
+	return fieldsIn(written)
+}
+
+// fieldsIn returns the members of what is written as a JSON object and was validated.
+func fieldsIn(v any) map[string]json.RawMessage {
+	text, err := json.Marshal(v)
 	if err != nil {
-		panic("purser: a validated budget can't be written: " + err.Error())
+		panic("purser: what was validated can't be written: " + err.Error())
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
-		panic("purser: a budget that was written can't be read: " + err.Error())
+		panic("purser: what was written can't be read: " + err.Error())
 	}
 	return fields
 }

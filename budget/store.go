@@ -68,6 +68,9 @@ type ReadTx interface {
 	// Adjustments returns the adjustments of these budgets, in ascending order of budget, time and id.
 	Adjustments(ctx context.Context, q AdjustmentQuery) ([]StoredAdjustment, error)
 
+	// Tenants returns the tenants that the query selects, in ascending order of id.
+	Tenants(ctx context.Context, q TenantQuery) ([]Tenant, error)
+
 	// Alerts returns alerts, newest first: in descending order of the time they were made, then of id.
 	Alerts(ctx context.Context, q AlertQuery) ([]alert.Alert, error)
 
@@ -375,6 +378,9 @@ type UsageQuery struct {
 	By     []usage.Dimension          // one sum per value of these; nil: one sum over all. The same four
 	// PerBucket gives one sum per bucket of the slice's grain rather than one over all slices. No slice is Raw then.
 	PerBucket bool
+
+	After *usage.Subject // only sums whose values of By are behind these in the order; not with PerBucket
+	Limit int            // at most so many; 0: all
 }
 
 // A UsageRow is one sum. The dimensions that the query did not ask for are "".
@@ -418,6 +424,13 @@ type AdjustmentQuery struct {
 	Budgets []string  // of these budgets; nil: of all
 	IDs     []string  // only these ids, unique per budget; nil: any
 	From    time.Time // only those whose time is not before it
+}
+
+// A TenantQuery selects tenants. The zero value selects all.
+type TenantQuery struct {
+	IDs   []string // only these; nil: all
+	After string   // only those with a greater id
+	Limit int      // at most so many; 0: all
 }
 
 // An AlertQuery selects alerts. The zero value selects all.
@@ -465,6 +478,9 @@ type Writes struct {
 	DeleteBudgets []string
 	// PutBudgets are definitions to store, in the place of those with the same id.
 	PutBudgets []Definition
+	// PutTenants are tenants to store, in the place of those with the same id. No two have the same id. What their licenses
+	// have used is not kept. Like definitions, they are written behind an exclusive fence.
+	PutTenants []Tenant
 	// Catalog, if not nil, replaces the catalog; its Shapes are ignored, the store keeps them itself.
 	Catalog *Catalog
 

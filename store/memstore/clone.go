@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/purser-go/purser/budget"
 )
 
@@ -26,6 +28,21 @@ func cloneDefinition(d budget.Definition) budget.Definition {
 func cloneEvent(e *budget.StoredEvent) budget.StoredEvent {
 	c := *e
 	c.Labels = maps.Clone(e.Labels)
+	return c
+}
+
+// cloneTenant leaves out what the licenses have used, which is not kept.
+func cloneTenant(t *budget.Tenant) budget.Tenant {
+	c := *t
+	c.Licenses = slices.Clone(t.Licenses)
+	for i := range c.Licenses {
+		x := &c.Licenses[i]
+		x.CreditsTotal = clonePointer(x.CreditsTotal)
+		x.CostPerCredit = clonePointer(x.CostPerCredit)
+		x.MoneyBudget = clonePointer(x.MoneyBudget)
+		x.WarningPercent = clonePointer(x.WarningPercent)
+		x.CreditsUsed = decimal.Zero
+	}
 	return c
 }
 

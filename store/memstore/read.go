@@ -180,6 +180,13 @@ func (r reader) Adjustments(ctx context.Context, q budget.AdjustmentQuery) ([]bu
 	return page(selected, 0, 0, deref), ctx.Err()
 }
 
+func (r reader) Tenants(ctx context.Context, q budget.TenantQuery) ([]budget.Tenant, error) {
+	selected := filter(r.tenants.all(), func(t *budget.Tenant) bool {
+		return t.ID > q.After && (q.IDs == nil || slices.Contains(q.IDs, t.ID))
+	})
+	return page(selected, 0, q.Limit, cloneTenant), ctx.Err()
+}
+
 func (r reader) Alerts(ctx context.Context, q budget.AlertQuery) ([]alert.Alert, error) {
 	found := slices.SortedFunc(r.alerts.all(), func(a, b *alert.Alert) int { return newestFirst(a.At, a.ID, b.At, b.ID) })
 	selected := filter(slices.Values(found), func(a *alert.Alert) bool {

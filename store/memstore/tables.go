@@ -25,6 +25,7 @@ type tables struct {
 	reservations tree[*budget.StoredReservation]
 	open         tree[*budget.StoredReservation] // those that are, as their time will be over
 	adjustments  tree[*budget.StoredAdjustment]
+	tenants      tree[*budget.Tenant]
 	alerts       tree[*alert.Alert]
 	audit        tree[*budget.AuditEntry]
 }
@@ -48,6 +49,7 @@ func newTables(zone string) *tables {
 		reservations: newTree(func(a, b *budget.StoredReservation) int { return compareEvents(a.Key(), b.Key()) }),
 		open:         newTree(compareExpiries),
 		adjustments:  newTree(compareAdjustments),
+		tenants:      newTree(func(a, b *budget.Tenant) int { return strings.Compare(a.ID, b.ID) }),
 		alerts:       newTree(compareAlerts),
 		audit:        newTree(func(a, b *budget.AuditEntry) int { return newestFirst(a.Time, a.ID, b.Time, b.ID) }),
 	}
@@ -67,6 +69,7 @@ func (t *tables) copy() *tables {
 		reservations: t.reservations.copy(),
 		open:         t.open.copy(),
 		adjustments:  t.adjustments.copy(),
+		tenants:      t.tenants.copy(),
 		alerts:       t.alerts.copy(),
 		audit:        t.audit.copy(),
 	}

@@ -14,12 +14,14 @@ import (
 
 func (r reader) Usage(ctx context.Context, q budget.UsageQuery) ([]budget.UsageRow, error) {
 	sums := make(map[budget.UsageKey]usage.Totals)
+	compare := inOrderOf(q.By)
 	for _, slice := range q.Slices {
 		for row := range r.usageIn(slice) {
-			if !has(subject(row.UsageKey), q.Where) {
+			key := grouped(row.UsageKey, q)
+			behind := q.After == nil || len(q.By) == 0 || compare(key, grouped(keyOf(*q.After), q)) > 0
+			if !behind || !has(subject(row.UsageKey), q.Where) {
 				continue
 			}
-			key := grouped(row.UsageKey, q)
 			sum, err := sums[key].Add(row.Totals)
 			if err != nil {
 				return nil, err
@@ -48,8 +50,7 @@ func (r reader) usageIn(slice usage.Slice) iter.Seq[budget.UsageAdd] {
 func (r reader) eventsIn(slice usage.Slice) iter.Seq[budget.UsageAdd] {
 	return func(yield func(budget.UsageAdd) bool) {
 		for e := range until(r.timeline.from(&budget.StoredEvent{Time: slice.Start}), slice.End) {
-			key := budget.UsageKey{Tenant: e.Tenant, User: e.User, APIKey: e.APIKey, Resource: e.Resource}
-			if !yield(budget.UsageAdd{UsageKey: key, Totals: e.Totals}) {
+			if !yield(budget.UsageAdd{UsageKey: keyOf(e.Subject), Totals: e.Totals}) {
 				return
 			}
 		}
@@ -79,7 +80,11 @@ func grouped(key budget.UsageKey, q budget.UsageQuery) budget.UsageKey {
 
 func usageRows(sums map[budget.UsageKey]usage.Totals, q budget.UsageQuery) []budget.UsageRow {
 	rows := make([]budget.UsageRow, 0, len(sums))
-	for _, key := range slices.SortedFunc(maps.Keys(sums), inOrderOf(q.By)) {
+	keys := slices.SortedFunc(maps.Keys(sums), inOrderOf(q.By))
+	if q.Limit > 0 {
+		keys = keys[:min(q.Limit, len(keys))]
+	}
+	for _, key := range keys {
 		row := budget.UsageRow{Subject: subject(key), Totals: sums[key]}
 		if q.PerBucket {
 			row.Bucket = time.UnixMicro(key.Bucket).UTC()
@@ -101,4 +106,8 @@ func inOrderOf(by []usage.Dimension) func(a, b budget.UsageKey) int {
 
 func subject(key budget.UsageKey) usage.Subject {
 	return usage.Subject{Tenant: key.Tenant, User: key.User, APIKey: key.APIKey, Resource: key.Resource}
+}
+
+func keyOf(s usage.Subject) budget.UsageKey {
+	return budget.UsageKey{Tenant: s.Tenant, User: s.User, APIKey: s.APIKey, Resource: s.Resource}
 }

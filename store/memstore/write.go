@@ -113,7 +113,7 @@ func (t *tx) LockCounters(ctx context.Context, keys []budget.CounterKey) (map[bu
 func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]budget.Counter, error) {
 	after := make(map[budget.CounterKey]budget.Counter)
 	return after, t.take(ctx, apply, func() error {
-		if t.mode != budget.Exclusive && (w.PutBudgets != nil || w.DeleteBudgets != nil || w.Catalog != nil) {
+		if t.mode != budget.Exclusive && (w.PutBudgets != nil || w.DeleteBudgets != nil || w.PutTenants != nil || w.Catalog != nil) {
 			return errors.New("memstore: a change of definitions needs an exclusive fence")
 		}
 		t.define(w)
@@ -154,6 +154,9 @@ func (t *tx) define(w budget.Writes) {
 		row := &definition{key: d.Scope.Key(), Definition: cloneDefinition(d)}
 		t.definitions.Set(row)
 		t.scopes.Set(row)
+	}
+	for _, put := range w.PutTenants {
+		t.tenants.Set(new(cloneTenant(&put)))
 	}
 	if w.Catalog != nil {
 		t.catalog = *w.Catalog

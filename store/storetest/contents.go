@@ -17,6 +17,7 @@ type contents struct {
 	Events       []budget.StoredEvent
 	Reservations []budget.StoredReservation
 	Adjustments  []budget.StoredAdjustment
+	Tenants      []budget.Tenant
 	Alerts       []alert.Alert
 	Audit        []budget.AuditEntry
 }
@@ -30,6 +31,7 @@ func contentsIn(ctx context.Context, tx budget.ReadTx) (contents, error) {
 		func() (err error) { c.Events, err = tx.Events(ctx, budget.EventQuery{Span: always}); return },
 		func() (err error) { c.Reservations, err = tx.Reservations(ctx, budget.ReservationQuery{}); return },
 		func() (err error) { c.Adjustments, err = tx.Adjustments(ctx, budget.AdjustmentQuery{}); return },
+		func() (err error) { c.Tenants, err = tx.Tenants(ctx, budget.TenantQuery{}); return },
 		func() (err error) { c.Alerts, err = tx.Alerts(ctx, budget.AlertQuery{}); return },
 		func() (err error) { c.Audit, err = tx.Audit(ctx, budget.AuditQuery{}); return },
 	}
@@ -92,6 +94,7 @@ func fill(ctx context.Context, tx budget.Tx) error {
 func everything(r budget.StoredReservation, c budget.CounterKey) budget.Writes {
 	return budget.Writes{
 		PutBudgets:      []budget.Definition{definition(c.Budget)},
+		PutTenants:      []budget.Tenant{tenant("filled")},
 		Catalog:         &budget.Catalog{Version: 42, ReportingZone: "Asia/Kathmandu", PruneFloor: at(-60 * 24 * 30)},
 		Counters:        []budget.Counter{{CounterKey: c, Tally: budget.Tally{Recorded: 1}}},
 		Usage:           []budget.UsageAdd{{UsageKey: usageKey("acme", 0), Totals: usage.Totals{Requests: 1}}},

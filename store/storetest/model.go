@@ -140,6 +140,7 @@ type queries struct {
 	events       budget.EventQuery
 	reservations budget.ReservationQuery
 	adjustments  budget.AdjustmentQuery
+	tenants      budget.TenantQuery
 	alerts       budget.AlertQuery
 	audit        budget.AuditQuery
 }
@@ -154,6 +155,7 @@ type queryAnswers struct {
 	Events       []budget.StoredEvent
 	Reservations []budget.StoredReservation
 	Adjustments  []budget.StoredAdjustment
+	Tenants      []budget.Tenant
 	Alerts       []alert.Alert
 	Audit        []budget.AuditEntry
 }
@@ -169,6 +171,7 @@ func (q queries) answers(t *test) queryAnswers {
 		Events:       read(t, budget.ReadTx.Events, q.events),
 		Reservations: read(t, budget.ReadTx.Reservations, q.reservations),
 		Adjustments:  read(t, budget.ReadTx.Adjustments, q.adjustments),
+		Tenants:      read(t, budget.ReadTx.Tenants, q.tenants),
 		Alerts:       read(t, budget.ReadTx.Alerts, q.alerts),
 		Audit:        read(t, budget.ReadTx.Audit, q.audit),
 	}
@@ -372,6 +375,9 @@ func (g *generator) change(w *budget.Writes) {
 	for _, id := range some(g, 3, someIDs) {
 		w.PutBudgets = append(w.PutBudgets, g.definition(id))
 	}
+	for _, id := range some(g, 3, someIDs) {
+		w.PutTenants = append(w.PutTenants, tenant(id, func(t *budget.Tenant) { t.Name, t.Licenses = one(g, someNames), nil }))
+	}
 	w.Catalog = perhaps(g, func() *budget.Catalog {
 		return &budget.Catalog{Version: g.Int64(), ReportingZone: one(g, []string{"UTC", "Europe/Berlin"}), PruneFloor: g.time()}
 	})
@@ -452,6 +458,7 @@ func (g *generator) queries() queries {
 			Limit: g.IntN(10),
 		},
 		adjustments: budget.AdjustmentQuery{Budgets: perhaps(g, ids), From: perhaps(g, g.time)},
+		tenants:     budget.TenantQuery{IDs: perhaps(g, ids), After: perhaps(g, func() string { return one(g, someIDs) }), Limit: g.IntN(4)},
 		alerts:      budget.AlertQuery{Budgets: perhaps(g, ids), After: perhaps(g, g.cursor), Limit: g.IntN(10)},
 		audit: budget.AuditQuery{
 			Tenant: perhaps(g, func() *string { return pointer(names()) }),
@@ -475,10 +482,11 @@ func (g *generator) queries() queries {
 }
 
 func (g *generator) usageQuery() budget.UsageQuery {
-	q := budget.UsageQuery{Where: g.where(fourInOrder), By: some(g, 4, fourInOrder), PerBucket: g.chance(50)}
+	q := budget.UsageQuery{Where: g.where(fourInOrder), By: some(g, 4, fourInOrder), PerBucket: g.chance(50), Limit: g.IntN(5)}
 	if q.PerBucket {
 		q.Slices = g.slices(grainsOfSums)
 	} else {
+		q.After = perhaps(g, func() *usage.Subject { return pointer(g.subject()) })
 		q.Slices = g.slices(append([]usage.Grain{usage.Raw}, grainsOfSums...))
 	}
 	return q

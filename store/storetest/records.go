@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/purser-go/purser/alert"
@@ -20,6 +21,11 @@ func records() section[*test] {
 		{"an adjustment whose budget and id are taken is ErrConflict and nothing stays", adjustmentsConflict},
 		{"adjustments come in ascending order of budget and time and id", adjustmentsOrdered},
 		{"adjustments that the query selects", adjustmentsSelected},
+		{"tenants come back as they were given", tenantsExact},
+		{"a tenant takes the place of one with the same id", tenantsReplaced},
+		{"what licenses have used is not kept", tenantsUsed},
+		{"tenants share nothing with the caller", tenantsUnshared},
+		{"tenants that the query selects, in ascending order of id", tenantsSelected},
 		{"alerts come back as they were given", alertsExact},
 		{"an alert that stands already is kept as it is", alertsOnce},
 		{"alerts come newest first and in pages", alertsPaged},
@@ -107,6 +113,66 @@ func adjustmentsSelected(t *test) {
 	} {
 		want := slices.DeleteFunc(slices.Clone(all), func(a budget.StoredAdjustment) bool { return !c.keep(a) })
 		equal(t, "Adjustments selects "+c.rule, want, read(t, budget.ReadTx.Adjustments, c.query))
+	}
+}
+
+func tenantsExact(t *test) {
+	want := []budget.Tenant{tenant("plain", func(x *budget.Tenant) { x.Name, x.Slug, x.Licenses = "", "", nil })}
+	for _, text := range nasty() {
+		want = append(want, tenant(text, func(x *budget.Tenant) {
+			x.Name, x.Slug = text, text
+			for i := range x.Licenses {
+				x.Licenses[i].ID = text
+			}
+		}))
+	}
+	slices.SortFunc(want, func(a, b budget.Tenant) int { return strings.Compare(a.ID, b.ID) })
+	shuffled := slices.Clone(want)
+	shuffle(shuffled)
+	t.define(budget.Writes{PutTenants: shuffled})
+	equal(t, "tenants come back as they were given", want, read(t, budget.ReadTx.Tenants, budget.TenantQuery{}))
+}
+
+func tenantsReplaced(t *test) {
+	t.define(budget.Writes{PutTenants: []budget.Tenant{tenant("a"), tenant("b")}})
+	changed := tenant("a", func(x *budget.Tenant) { x.Name, x.Licenses = "changed", x.Licenses[:1] })
+	t.define(budget.Writes{PutTenants: []budget.Tenant{changed}})
+	equal(t, "only the one with the same id is replaced", []budget.Tenant{changed, tenant("b")},
+		read(t, budget.ReadTx.Tenants, budget.TenantQuery{}))
+}
+
+func tenantsUsed(t *test) {
+	t.define(budget.Writes{PutTenants: []budget.Tenant{tenant("a", func(x *budget.Tenant) { x.Licenses[0].CreditsUsed = dec("5") })}})
+	equal(t, "what licenses have used is not kept", []budget.Tenant{tenant("a")}, read(t, budget.ReadTx.Tenants, budget.TenantQuery{}))
+}
+
+func tenantsUnshared(t *test) {
+	given := tenant("a")
+	t.define(budget.Writes{PutTenants: []budget.Tenant{given}})
+	given.Licenses[0].ID, *given.Licenses[1].CreditsTotal = "changed", dec("1")
+	got := read(t, budget.ReadTx.Tenants, budget.TenantQuery{})
+	equal(t, "what was given may be changed", []budget.Tenant{tenant("a")}, got)
+	got[0].Licenses[0].ID, *got[0].Licenses[1].CreditsTotal = "changed", dec("1")
+	equal(t, "what was returned may be changed", []budget.Tenant{tenant("a")}, read(t, budget.ReadTx.Tenants, budget.TenantQuery{}))
+}
+
+func tenantsSelected(t *test) {
+	var all []budget.Tenant
+	for _, id := range []string{"B", "a", "b", "c"} {
+		all = append(all, tenant(id))
+	}
+	t.define(budget.Writes{PutTenants: all})
+	for _, c := range []struct {
+		rule  string
+		query budget.TenantQuery
+		want  []budget.Tenant
+	}{
+		{"only these", budget.TenantQuery{IDs: []string{"b", "unknown", "B"}}, []budget.Tenant{all[0], all[2]}},
+		{"none of none", budget.TenantQuery{IDs: []string{}}, nil},
+		{"only those with a greater id", budget.TenantQuery{After: "a"}, all[2:]},
+		{"at most so many", budget.TenantQuery{After: "B", Limit: 2}, all[1:3]},
+	} {
+		equal(t, "Tenants selects "+c.rule, c.want, read(t, budget.ReadTx.Tenants, c.query))
 	}
 }
 

@@ -113,6 +113,26 @@ func fullDefinition(id string) budget.Definition {
 	}
 }
 
+// tenant returns a tenant with two licenses: one that says nothing and one in which every field says something.
+func tenant(id string, changes ...func(*budget.Tenant)) budget.Tenant {
+	t := budget.Tenant{
+		ID: id, Name: "Tenant " + id, Slug: "tenant", CreatedAt: noon, UpdatedAt: exact(1),
+		Licenses: []budget.License{
+			{ID: "plain " + id, Tenant: id, StartsAt: noon, CreatedAt: noon, UpdatedAt: noon},
+			{
+				ID: "full " + id, Tenant: id, Inactive: true,
+				CreditsTotal: new(dec("9223372036854.775807")), CostPerCredit: new(dec("0.012345678")),
+				MoneyBudget: new(dec("0")), WarningPercent: new(dec("99.999999999")),
+				StartsAt: exact(-60), EndsAt: exact(60 * 24 * 365 * 100), CreatedAt: exact(2), UpdatedAt: exact(3),
+			},
+		},
+	}
+	for _, change := range changes {
+		change(&t)
+	}
+	return t
+}
+
 // event returns a plain event, changed as said.
 func event(tenant, id string, changes ...func(*budget.StoredEvent)) budget.StoredEvent {
 	e := budget.StoredEvent{

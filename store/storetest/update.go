@@ -37,6 +37,7 @@ func commit(t *test) {
 		Events:       []budget.StoredEvent{event("acme", "filled")},
 		Reservations: w.AddReservations,
 		Adjustments:  w.Adjustments,
+		Tenants:      w.PutTenants,
 		Alerts:       w.Alerts,
 		Audit:        w.Audit,
 	}

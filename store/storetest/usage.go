@@ -25,6 +25,7 @@ func sums() section[*test] {
 		{"only usage with exactly these values counts", usageWhere},
 		{"one sum per value of every selection of dimensions", usageBy},
 		{"rows come in ascending order of bucket and of the dimensions in the query's order", usageOrdered},
+		{"only sums behind After, and at most so many", usagePaged},
 		{"PerBucket gives one sum per bucket", usagePerBucket},
 		{"a sum that would pass int64 is ErrOverflow", usageOverflow},
 		{"DropUsage drops the sums of a grain whose bucket starts in a slice before others are added", usageDropped},
@@ -287,6 +288,26 @@ func usageOrdered(t *test) {
 				t.Errorf("not so: rows come in ascending order of bucket, then of %v: %+v", by, rows)
 			}
 		}
+	}
+}
+
+func usagePaged(t *test) {
+	t.write(budget.Writes{Usage: crossed()})
+	t.insert(event("a", "1", func(e *budget.StoredEvent) { e.Time, e.Totals = at(16), usage.Totals{Requests: 1000} }))
+	for _, by := range dimensionSets() {
+		q := budget.UsageQuery{Slices: []usage.Slice{slice(usage.QuarterHours, 0, 15), slice(usage.Raw, 15, 30)}, By: by}
+		all := read(t, budget.ReadTx.Usage, q)
+		q.Limit = 7
+		var paged []budget.UsageRow
+		for {
+			rows := read(t, budget.ReadTx.Usage, q)
+			paged = append(paged, rows...)
+			if len(rows) < q.Limit {
+				break
+			}
+			q.After = &rows[len(rows)-1].Subject
+		}
+		equal(t, fmt.Sprintf("pages by %v are all sums, whole and in order", by), all, paged)
 	}
 }
 

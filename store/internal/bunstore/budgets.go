@@ -82,17 +82,18 @@ func newDefinitionRow(d budget.Definition) (definitionRow, error) {
 }
 
 func newThresholdsJSON(t alert.Thresholds) thresholdsJSON {
-	text := func(d *decimal.Decimal) *string {
-		if d == nil {
-			return nil
-		}
-		return new(d.String())
-	}
-	stored := thresholdsJSON{Warning: text(t.Warning), Critical: text(t.Critical)}
+	stored := thresholdsJSON{Warning: optionalText(t.Warning), Critical: optionalText(t.Critical)}
 	for _, percent := range t.Extra {
 		stored.Extra = append(stored.Extra, percent.String())
 	}
 	return stored
+}
+
+func optionalText(d *decimal.Decimal) *string {
+	if d == nil {
+		return nil
+	}
+	return new(d.String())
 }
 
 func newRatesJSON(rates []budget.Rate) []rateJSON {
@@ -130,13 +131,7 @@ func (r *definitionRow) definition() (budget.Definition, error) {
 func (p *parser) thresholds(text string) alert.Thresholds {
 	var stored thresholdsJSON
 	p.json("thresholds", text, &stored)
-	percent := func(text *string) *decimal.Decimal {
-		if text == nil {
-			return nil
-		}
-		return new(p.decimal("thresholds", *text))
-	}
-	t := alert.Thresholds{Warning: percent(stored.Warning), Critical: percent(stored.Critical)}
+	t := alert.Thresholds{Warning: p.optional("thresholds", stored.Warning), Critical: p.optional("thresholds", stored.Critical)}
 	for _, text := range stored.Extra {
 		t.Extra = append(t.Extra, p.decimal("thresholds", text))
 	}
@@ -305,6 +300,7 @@ func (t *tx) define(ctx context.Context, w budget.Writes) error {
 		func() error { return t.remove(ctx, "purser_budgets", "id", replaced) },
 		func() error { return t.remove(ctx, "purser_budget_terms", "budget", replaced) },
 		func() error { return t.putBudgets(ctx, w.PutBudgets) },
+		func() error { return t.putTenants(ctx, w.PutTenants) },
 		func() error { return t.putCatalog(ctx, w.Catalog) },
 	)
 }

@@ -58,6 +58,13 @@ func (p *parser) decimal(column, text string) decimal.Decimal {
 	return d
 }
 
+func (p *parser) optional(column string, text *string) *decimal.Decimal {
+	if text == nil {
+		return nil
+	}
+	return new(p.decimal(column, *text))
+}
+
 // totalsRow are the columns of [usage.Totals].
 type totalsRow struct {
 	InputTokens         int64 `bun:"input_tokens"`

@@ -40,7 +40,7 @@ func (r *reader) Usage(ctx context.Context, query budget.UsageQuery) ([]budget.U
 	if group == "" {
 		q.Having("count(*) > 0")
 	} else {
-		q.ColumnExpr(group).GroupExpr(group).OrderExpr(group)
+		q.ColumnExpr(group).GroupExpr(group).OrderExpr(group).Limit(int64(query.Limit))
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, r.step(ctx, err)
@@ -87,7 +87,7 @@ func (b *binding) parts(query budget.UsageQuery) *bun.SelectQuery {
 
 func (b *binding) part(slice usage.Slice, query budget.UsageQuery) *bun.SelectQuery {
 	if slice.Grain == usage.Raw {
-		return b.events(b.summands("purser_events", "time"), slice.Bounds, query.Where)
+		return b.behind(b.events(b.summands("purser_events", "time"), slice.Bounds, query.Where), query)
 	}
 	q := b.summands("purser_usage", "bucket").
 		// The grain stands in the text, so that the indexes of one grain are used.
@@ -96,7 +96,20 @@ func (b *binding) part(slice usage.Slice, query budget.UsageQuery) *bun.SelectQu
 	for _, d := range slices.Sorted(maps.Keys(query.Where)) {
 		q.Where(columns[d]+" = ?", b.arg(query.Where[d]))
 	}
-	return q
+	return b.behind(q, query)
+}
+
+// behind restricts a query to what goes into sums that are behind the query's After. It does so before they are summed up.
+func (b *binding) behind(q *bun.SelectQuery, query budget.UsageQuery) *bun.SelectQuery {
+	if query.After == nil || len(query.By) == 0 {
+		return q
+	}
+	values := make([]any, len(query.By))
+	for i, d := range query.By {
+		values[i] = query.After.Value(d)
+	}
+	places := strings.TrimSuffix(strings.Repeat("?, ", len(values)), ", ")
+	return q.Where("("+grouping(query)+") > ("+places+")", b.all(values)...)
 }
 
 // summands begins a query for what is summed up from one table.

@@ -131,6 +131,8 @@ CREATE TABLE purser_usage (
 CREATE INDEX purser_usage_tenant ON purser_usage (tenant, bucket) WHERE grain = 2;
 CREATE INDEX purser_usage_user ON purser_usage (user_id, bucket) WHERE grain = 2;
 CREATE INDEX purser_usage_api_key ON purser_usage (api_key, bucket) WHERE grain = 2;
+-- Of months, of which there are few: so that one tenant's are found among those of all.
+CREATE INDEX purser_usage_months ON purser_usage (tenant, bucket) WHERE grain = 3;
 
 -- What was admitted and not settled yet: state 0 is open, 1 was given back, 2 expired. One that was settled is gone, the
 -- event with its key remembers it. holds are what it holds of counters, an array of [budget, scope value, period start,
@@ -175,6 +177,16 @@ CREATE TABLE purser_adjustments (
     PRIMARY KEY (budget, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX purser_adjustments_time ON purser_adjustments (budget, time, id);
+
+-- The directory. licenses is an array of what each has as given; what they count stands in budgets labeled "license".
+CREATE TABLE purser_tenants (
+    id         TEXT    NOT NULL PRIMARY KEY,
+    name       TEXT    NOT NULL,
+    slug       TEXT    NOT NULL,
+    licenses   TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE purser_alerts (
     id           TEXT    NOT NULL,
