@@ -1,0 +1,137 @@
+package price
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+)
+
+// A name is what a model is asked for by. The provider may be "".
+type name struct{ provider, model string }
+
+// find returns the model of that name, of the first layer that has it, and remembers it.
+func (l *List) find(n name) (*model, error) {
+	if m := l.found.get(n); m != nil {
+		return m, nil
+	}
+	wanted := name{strings.ToLower(n.provider), strings.ToLower(n.model)}
+	var ambiguous []string
+	for i := range l.layers {
+		m, sellers := l.layers[i].find(wanted)
+		if m != nil {
+			l.found.put(n, m)
+			return m, nil
+		}
+		ambiguous = append(ambiguous, sellers...)
+	}
+	switch {
+	case len(ambiguous) > 0:
+		return nil, fmt.Errorf("%w of model %q without a provider: it is sold by %s", ErrNoPrice, n.model, strings.Join(ambiguous, ", "))
+	case n.provider != "":
+		return nil, fmt.Errorf("%w of model %q of provider %q", ErrNoPrice, n.model, n.provider)
+	default:
+		return nil, fmt.Errorf("%w of model %q", ErrNoPrice, n.model)
+	}
+}
+
+// find returns the model of that name. If it can't tell which of several providers is meant, it returns these.
+func (l *layer) find(n name) (found *model, sellers []string) {
+	if n.provider != "" {
+		return l.of(n.provider, n.model), nil
+	}
+	for i := range l.providers {
+		if p := &l.providers[i]; p.Makes.matches(n.model) {
+			if m := p.find(n.model); m != nil {
+				return m, nil
+			}
+		}
+	}
+	if provider, model, ok := strings.Cut(n.model, "/"); ok && provider != "" {
+		if m := l.of(provider, model); m != nil {
+			return m, nil
+		}
+	}
+	for i := range l.providers {
+		if m := l.providers[i].find(n.model); m != nil {
+			found = m
+			sellers = append(sellers, l.providers[i].ID)
+		}
+	}
+	if len(sellers) > 1 {
+		return nil, sellers
+	}
+	return found, nil
+}
+
+// of returns a provider's model, or that of one whose prices hold there too.
+func (l *layer) of(provider, model string) *model {
+	p := l.provider(provider)
+	if p == nil {
+		return nil
+	}
+	if m := p.find(model); m != nil {
+		return m
+	}
+	for _, other := range p.Others {
+		if o := l.provider(strings.ToLower(other)); o != nil {
+			if m := o.find(model); m != nil {
+				return m
+			}
+		}
+	}
+	return nil
+}
+
+// provider returns the one with this id, or else the first that has it as an alias, or else the one that stands for all.
+func (l *layer) provider(name string) *provider {
+	for i := range l.providers {
+		if strings.EqualFold(l.providers[i].ID, name) {
+			return &l.providers[i]
+		}
+	}
+	for i := range l.providers {
+		if l.providers[i].Aliases.matches(name) {
+			return &l.providers[i]
+		}
+	}
+	for i := range l.providers {
+		if l.providers[i].ID == "" {
+			return &l.providers[i]
+		}
+	}
+	return nil
+}
+
+func (p *provider) find(name string) *model {
+	for i := range p.models {
+		if p.models[i].match(name) {
+			return &p.models[i]
+		}
+	}
+	return nil
+}
+
+// A memory remembers what was found. Names come from outside: when there are too many, it forgets all.
+type memory struct {
+	mu     sync.RWMutex
+	models map[name]*model
+}
+
+const maxRemembered = 4096
+
+func newMemory() *memory { return &memory{models: make(map[name]*model)} }
+
+func (m *memory) get(n name) *model {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.models[n]
+}
+
+func (m *memory) put(n name, found *model) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.models) >= maxRemembered {
+		clear(m.models)
+	}
+	m.models[n] = found
+}

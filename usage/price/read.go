@@ -1,0 +1,57 @@
+package price
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/internal/invalid"
+	"github.com/purser-go/purser/usage"
+)
+
+// maxList is the size of the largest file that is read.
+const maxList = 64 << 20
+
+func readAll(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxList+1))
+	if err != nil {
+		return nil, fmt.Errorf("read price list: %w", err)
+	}
+	if len(data) > maxList {
+		return nil, fmt.Errorf("read price list: %w", invalid.Field("list", "has more than %d bytes", maxList))
+	}
+	return data, nil
+}
+
+// decode reads JSON of one kind.
+func decode(field string, data []byte, to any) error {
+	if err := json.Unmarshal(data, to); err != nil {
+		return invalid.Field(field, "is not as it should be: %v", err)
+	}
+	return nil
+}
+
+// number reads a JSON number, exactly, times 10^shift. Null is absent.
+func number(field string, data json.RawMessage, shift int32) (d decimal.Decimal, given bool, err error) {
+	if len(data) == 0 || string(data) == "null" {
+		return d, false, nil
+	}
+	d, err = usage.ParseJSONDecimal(data)
+	if err != nil {
+		return d, false, invalid.Field(field, "%v", err)
+	}
+	return d.Shift(shift), true, nil
+}
+
+// instant reads a date, whose midnight in UTC is meant, or an RFC 3339 time.
+func instant(field, text string) (time.Time, error) {
+	for _, layout := range [...]string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, invalid.Field(field, "must be a date such as 2026-03-01 or an RFC 3339 time")
+}
