@@ -121,6 +121,14 @@ func (t *faultyTx) LockCounters(ctx context.Context, keys []budget.CounterKey) (
 	return step(t.store, func() (map[budget.CounterKey]budget.Counter, error) { return t.tx.LockCounters(ctx, keys) })
 }
 
+func (t *faultyTx) TakeAlerts(ctx context.Context, limit int) (budget.TakenAlerts, error) {
+	return step(t.store, func() (budget.TakenAlerts, error) { return t.tx.TakeAlerts(ctx, limit) })
+}
+
+func (t *faultyTx) LockDeliveries(ctx context.Context, keys []budget.DeliveryKey) (budget.LockedDeliveries, error) {
+	return step(t.store, func() (budget.LockedDeliveries, error) { return t.tx.LockDeliveries(ctx, keys) })
+}
+
 func (t *faultyTx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]budget.Counter, error) {
 	return step(t.store, func() (map[budget.CounterKey]budget.Counter, error) { return t.tx.Apply(ctx, w) })
 }
@@ -153,7 +161,11 @@ func (f *fixture) contents() (all []any) {
 			return err
 		}
 		tenants, err := r.Tenants(ctx, budget.TenantQuery{})
-		all = []any{catalog, budgets, adjustments, sums, held, tenants, f.stored(), f.tallies(), f.alerts(), f.audit()}
+		if err != nil {
+			return err
+		}
+		deliveries, err := r.Deliveries(ctx, budget.DeliveryQuery{})
+		all = []any{catalog, budgets, adjustments, sums, held, tenants, f.stored(), f.tallies(), f.alerts(), deliveries, f.audit()}
 		return err
 	})
 	return all

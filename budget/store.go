@@ -74,6 +74,9 @@ type ReadTx interface {
 	// Alerts returns alerts, newest first: in descending order of the time they were made, then of id.
 	Alerts(ctx context.Context, q AlertQuery) ([]alert.Alert, error)
 
+	// Deliveries returns deliveries with their alerts, in ascending order of the alert's time and id, then of sink.
+	Deliveries(ctx context.Context, q DeliveryQuery) ([]alert.Delivery, error)
+
 	// Audit returns audit entries, newest first: in descending order of time, then of id.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditEntry, error)
 
@@ -111,6 +114,16 @@ type Tx interface {
 	// exist yet are created at zero first. Keys are locked in ascending order whatever their order here, so that two
 	// transactions can't wait for each other.
 	LockCounters(ctx context.Context, keys []CounterKey) (map[CounterKey]Counter, error)
+
+	// TakeAlerts returns alerts that are not routed, the oldest first (in ascending order of time, then id) and at most so
+	// many, each locked until the transaction ends. One that another transaction has locked is waited for, and left out if
+	// that one routed it.
+	TakeAlerts(ctx context.Context, limit int) (TakenAlerts, error)
+
+	// LockDeliveries returns the deliveries with these keys, each locked until the transaction ends. One that another
+	// transaction has locked is waited for, and returned as that one left it. Keys are locked in ascending order. A key
+	// without a delivery is absent.
+	LockDeliveries(ctx context.Context, keys []DeliveryKey) (LockedDeliveries, error)
 
 	// Apply writes and returns the counters that it added to, as they are after it. Rows are written in ascending order
 	// of their keys whatever their order here. What is written, and in which order, stands with [Writes].
@@ -435,9 +448,46 @@ type TenantQuery struct {
 
 // An AlertQuery selects alerts. The zero value selects all.
 type AlertQuery struct {
-	Budgets []string    // of these budgets; nil: of all
-	After   *TimeCursor // only those behind this one in the order
-	Limit   int         // at most so many; 0: all
+	Budgets  []string      // of these budgets; nil: of all
+	IDs      []string      // only these; nil: any
+	Kinds    []alert.Kind  // only of these kinds; nil: of any
+	Level    alert.Level   // only of this level or a higher one; resolved ones by the level that was left, if that is higher
+	Unrouted bool          // only those that are to be routed
+	Sink     string        // only those with a delivery to this sink; "": any
+	States   []alert.State // only those with a delivery in one of these states, to Sink if that is given; nil: any
+
+	After *TimeCursor // only those behind this one in the order
+	Limit int         // at most so many; 0: all
+}
+
+// A DeliveryKey is what makes a delivery one. It orders by alert, then sink.
+type DeliveryKey struct {
+	Alert string // its id
+	Sink  string
+}
+
+// A DeliveryQuery selects deliveries. The zero value selects all.
+type DeliveryQuery struct {
+	Alerts []string      // of the alerts with these ids; nil: of all
+	Sink   string        // to this sink; "": to any
+	States []alert.State // only those in one of these states; nil: any
+	Before time.Time     // only those whose Due is before it; zero: any
+	// Ready leaves those that are waiting or claimed, due by the store's clock, and first in their line: no other one of the
+	// same sink, budget and value that is waiting or claimed comes before them in the order.
+	Ready bool
+	Limit int // at most so many; 0: all
+}
+
+// TakenAlerts is what [Tx.TakeAlerts] found.
+type TakenAlerts struct {
+	Now    time.Time // by the store's clock, which decides what is due
+	Alerts []alert.Alert
+}
+
+// LockedDeliveries is what [Tx.LockDeliveries] found.
+type LockedDeliveries struct {
+	Now        time.Time // by the store's clock, read when all were locked
+	Deliveries map[DeliveryKey]alert.Delivery
 }
 
 // A TimeCursor is a place in an order of time descending, then id descending.
@@ -505,8 +555,16 @@ type Writes struct {
 
 	// Adjustments are stored. One whose budget and id are taken makes Apply return ErrConflict.
 	Adjustments []StoredAdjustment
-	// Alerts are stored, but for those whose budget, value, period start, kind, threshold and episode stand already.
+	// Alerts are stored, but for those whose budget, value, period start, kind, threshold and episode stand already. They are
+	// to be routed, but for superseded ones.
 	Alerts []alert.Alert
+	// RouteAlerts are the ids of alerts that are routed now. They were taken.
+	RouteAlerts []string
+	// Deliveries are stored, in the place of those with the same alert and sink, which are locked. What an alert says is not
+	// written anew: it stands.
+	Deliveries []alert.Delivery
+	// DeleteDeliveries are deleted. They are locked.
+	DeleteDeliveries []DeliveryKey
 	// Audit entries are stored.
 	Audit []AuditEntry
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 )
 
@@ -50,6 +51,18 @@ func cloneReservation(r *budget.StoredReservation) budget.StoredReservation {
 	c := *r
 	c.Labels = maps.Clone(r.Labels)
 	c.Holds = slices.Clone(r.Holds)
+	return c
+}
+
+func cloneAlert(a *alert.Alert) alert.Alert {
+	c := *a
+	c.Labels, c.Scope = maps.Clone(a.Labels), maps.Clone(a.Scope)
+	return c
+}
+
+func cloneDelivery(d *alert.Delivery) alert.Delivery {
+	c := *d
+	c.Alert = cloneAlert(&d.Alert)
 	return c
 }
 

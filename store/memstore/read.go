@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/usage"
 )
@@ -185,14 +184,6 @@ func (r reader) Tenants(ctx context.Context, q budget.TenantQuery) ([]budget.Ten
 		return t.ID > q.After && (q.IDs == nil || slices.Contains(q.IDs, t.ID))
 	})
 	return page(selected, 0, q.Limit, cloneTenant), ctx.Err()
-}
-
-func (r reader) Alerts(ctx context.Context, q budget.AlertQuery) ([]alert.Alert, error) {
-	found := slices.SortedFunc(r.alerts.all(), func(a, b *alert.Alert) int { return newestFirst(a.At, a.ID, b.At, b.ID) })
-	selected := filter(slices.Values(found), func(a *alert.Alert) bool {
-		return (q.Budgets == nil || slices.Contains(q.Budgets, a.Budget)) && behind(q.After, a.At, a.ID)
-	})
-	return page(selected, 0, q.Limit, deref), ctx.Err()
 }
 
 func (r reader) Audit(ctx context.Context, q budget.AuditQuery) ([]budget.AuditEntry, error) {

@@ -27,6 +27,8 @@ type tables struct {
 	adjustments  tree[*budget.StoredAdjustment]
 	tenants      tree[*budget.Tenant]
 	alerts       tree[*alert.Alert]
+	unrouted     tree[*alert.Alert]    // those that are to be routed, the oldest first
+	deliveries   tree[*alert.Delivery] // with their alerts
 	audit        tree[*budget.AuditEntry]
 }
 
@@ -51,6 +53,8 @@ func newTables(zone string) *tables {
 		adjustments:  newTree(compareAdjustments),
 		tenants:      newTree(func(a, b *budget.Tenant) int { return strings.Compare(a.ID, b.ID) }),
 		alerts:       newTree(compareAlerts),
+		unrouted:     newTree(compareAges),
+		deliveries:   newTree(compareDeliveries),
 		audit:        newTree(func(a, b *budget.AuditEntry) int { return newestFirst(a.Time, a.ID, b.Time, b.ID) }),
 	}
 }
@@ -71,6 +75,8 @@ func (t *tables) copy() *tables {
 		adjustments:  t.adjustments.copy(),
 		tenants:      t.tenants.copy(),
 		alerts:       t.alerts.copy(),
+		unrouted:     t.unrouted.copy(),
+		deliveries:   t.deliveries.copy(),
 		audit:        t.audit.copy(),
 	}
 }
@@ -127,6 +133,13 @@ func compareAlerts(a, b *alert.Alert) int {
 		a.Threshold.Cmp(b.Threshold),
 		cmp.Compare(a.Episode, b.Episode),
 	)
+}
+
+// compareAges puts the oldest alert first.
+func compareAges(a, b *alert.Alert) int { return newestFirst(b.At, b.ID, a.At, a.ID) }
+
+func compareDeliveries(a, b *alert.Delivery) int {
+	return cmp.Or(compareAges(&a.Alert, &b.Alert), strings.Compare(a.Sink, b.Sink))
 }
 
 // newestFirst orders by time, then id, both descending.

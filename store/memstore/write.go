@@ -17,7 +17,8 @@ type tx struct {
 	mode    budget.FenceMode
 	reached step
 	locked  map[budget.ReservationKey]bool
-	failed  error // of the first step that failed: the transaction is not committed then
+	taken   map[any]bool // alerts by their ids, and keys of deliveries
+	failed  error        // of the first step that failed: the transaction is not committed then
 }
 
 // A step is one of those that a transaction takes, in this order.
@@ -29,6 +30,8 @@ const (
 	lockEvents
 	insertEvents
 	lockCounters
+	takeAlerts
+	lockDeliveries
 	apply
 )
 
@@ -118,7 +121,7 @@ func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]
 		}
 		t.define(w)
 		t.drop(w)
-		return errors.Join(t.count(w.Counters, after), t.sum(w.Usage), t.reserve(w), t.file(w))
+		return errors.Join(t.count(w.Counters, after), t.sum(w.Usage), t.reserve(w), t.file(w), t.deliver(w))
 	})
 }
 
@@ -236,9 +239,7 @@ func (t *tx) file(w budget.Writes) error {
 		t.adjustments.Set(&a)
 	}
 	for _, a := range w.Alerts {
-		if _, stands := t.alerts.Get(&a); !stands {
-			t.alerts.Set(&a)
-		}
+		t.warn(a)
 	}
 	for _, e := range w.Audit {
 		e = cloneAudit(&e)
@@ -284,6 +285,8 @@ func (s step) String() string {
 		lockEvents:       "LockEvents",
 		insertEvents:     "InsertEvents",
 		lockCounters:     "LockCounters",
+		takeAlerts:       "TakeAlerts",
+		lockDeliveries:   "LockDeliveries",
 		apply:            "Apply",
 	}[s]
 }

@@ -99,6 +99,8 @@ func (*engine) Holds() string {
 	return "instr(holds, ?) > 0 AND EXISTS (SELECT 1 FROM json_each(holds) WHERE value ->> 0 = ?)"
 }
 
+func (e *engine) Now() (expression string, args []any) { return "?", []any{e.now().UnixMicro()} }
+
 func (e *engine) Overdue() (query string, args []any) {
 	return reservations + overdue, []any{e.now().UnixMicro()}
 }

@@ -42,6 +42,7 @@ func concurrent() []section[*test] {
 			{"each of the same events in any order is inserted once", insertInAnyOrder},
 		}},
 		reservationRace(),
+		deliveryRace(),
 		{"Fence", []rule[*test]{
 			{"an exclusive one waits until those that share have ended", exclusiveWaits},
 			{"an exclusive one keeps later ones waiting until it ends itself", exclusiveKeepsWaiting},

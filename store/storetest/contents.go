@@ -19,6 +19,8 @@ type contents struct {
 	Adjustments  []budget.StoredAdjustment
 	Tenants      []budget.Tenant
 	Alerts       []alert.Alert
+	Unrouted     []alert.Alert
+	Deliveries   []alert.Delivery
 	Audit        []budget.AuditEntry
 }
 
@@ -33,6 +35,8 @@ func contentsIn(ctx context.Context, tx budget.ReadTx) (contents, error) {
 		func() (err error) { c.Adjustments, err = tx.Adjustments(ctx, budget.AdjustmentQuery{}); return },
 		func() (err error) { c.Tenants, err = tx.Tenants(ctx, budget.TenantQuery{}); return },
 		func() (err error) { c.Alerts, err = tx.Alerts(ctx, budget.AlertQuery{}); return },
+		func() (err error) { c.Unrouted, err = tx.Alerts(ctx, budget.AlertQuery{Unrouted: true}); return },
+		func() (err error) { c.Deliveries, err = tx.Deliveries(ctx, budget.DeliveryQuery{}); return },
 		func() (err error) { c.Audit, err = tx.Audit(ctx, budget.AuditQuery{}); return },
 	}
 	for _, grain := range []usage.Grain{usage.QuarterHours, usage.Days, usage.Months} {
@@ -86,6 +90,12 @@ func fill(ctx context.Context, tx budget.Tx) error {
 	if _, err := tx.LockCounters(ctx, []budget.CounterKey{c, counterKey("filled", "locked", 0)}); err != nil {
 		return err
 	}
+	if _, err := tx.TakeAlerts(ctx, 10); err != nil {
+		return err
+	}
+	if _, err := tx.LockDeliveries(ctx, []budget.DeliveryKey{{Alert: "filled", Sink: "log"}}); err != nil {
+		return err
+	}
 	_, err := tx.Apply(ctx, everything(r, c))
 	return err
 }
@@ -101,6 +111,7 @@ func everything(r budget.StoredReservation, c budget.CounterKey) budget.Writes {
 		AddReservations: []budget.StoredReservation{r},
 		Adjustments:     []budget.StoredAdjustment{adjustment(c.Budget, "filled")},
 		Alerts:          []alert.Alert{alertOf(c.Budget, "filled")},
+		Deliveries:      []alert.Delivery{delivery(alertOf(c.Budget, "filled"), "log")},
 		Audit:           []budget.AuditEntry{entry("filled")},
 	}
 }

@@ -29,7 +29,7 @@ func agrees(t *test) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", seed)
-	g := &generator{rand.New(rand.NewPCG(seed, 0)), 0}
+	g := &generator{rand.New(rand.NewPCG(seed, 0)), 0, nil}
 	reference, c := &test{T: t.T, store: memstore.New(nil)}, t.catalog()
 	reference.define(budget.Writes{Catalog: &c})
 	for i := 0; i < turns(150) && !t.Failed(); i++ {
@@ -54,6 +54,11 @@ type transaction struct {
 	lockEvents       []budget.EventKey
 	insertEvents     []budget.StoredEvent
 	lockCounters     []budget.CounterKey
+	takeAlerts       int                  // so many are taken and routed
+	sinks            []string             // that those go to
+	lockDeliveries   []budget.DeliveryKey // those that are there are put or deleted
+	putDelivery      alert.Delivery       // how they are then
+	deleteLocked     bool
 	writes           budget.Writes
 	look             bool // fn reads all there is
 	refuse           bool // fn returns an error after all
@@ -65,6 +70,8 @@ type transactionAnswers struct {
 	LockedEvents   map[budget.EventKey]budget.LockedEvent
 	Inserted       budget.Inserted
 	LockedCounters map[budget.CounterKey]budget.Counter
+	TakenAlerts    budget.TakenAlerts
+	Deliveries     budget.LockedDeliveries
 	After          map[budget.CounterKey]budget.Counter
 	Within         contents
 	Outcome        string
@@ -95,7 +102,9 @@ func (x transaction) take(ctx context.Context, tx budget.Tx) (a transactionAnswe
 		func() (err error) { a.LockedEvents, err = tx.LockEvents(ctx, x.lockEvents); return err },
 		func() (err error) { a.Inserted, err = tx.InsertEvents(ctx, x.insertEvents); return err },
 		func() (err error) { a.LockedCounters, err = tx.LockCounters(ctx, x.lockCounters); return err },
-		func() (err error) { a.After, err = tx.Apply(ctx, x.writesFor(a.Taken)); return err },
+		func() (err error) { a.TakenAlerts, err = tx.TakeAlerts(ctx, x.takeAlerts); return err },
+		func() (err error) { a.Deliveries, err = tx.LockDeliveries(ctx, x.lockDeliveries); return err },
+		func() (err error) { a.After, err = tx.Apply(ctx, x.writesFor(a)); return err },
 	}
 	if x.look {
 		steps = append(steps, func() (err error) { a.Within, err = contentsIn(ctx, tx); return err })
@@ -105,16 +114,16 @@ func (x transaction) take(ctx context.Context, tx budget.Tx) (a transactionAnswe
 			return a, err
 		}
 	}
-	a.Taken.Now = time.Time{} // no two clocks agree
+	a.Taken.Now, a.TakenAlerts.Now, a.Deliveries.Now = time.Time{}, time.Time{}, time.Time{} // no two clocks agree
 	if x.refuse {
 		return a, errRefused
 	}
 	return a, nil
 }
 
-// writesFor returns what to write once these reservations are taken.
-func (x transaction) writesFor(taken budget.Taken) budget.Writes {
-	w := x.writes
+// writesFor returns what to write once these are taken.
+func (x transaction) writesFor(a transactionAnswers) budget.Writes {
+	w, taken := x.writes, a.Taken
 	for _, r := range x.putOrAdd {
 		if _, locked := taken.Reservations[r.Key()]; locked {
 			w.PutReservations = append(w.PutReservations, r)
@@ -126,6 +135,21 @@ func (x transaction) writesFor(taken budget.Taken) budget.Writes {
 		if _, locked := taken.Reservations[key]; locked {
 			w.DeleteReservations = append(w.DeleteReservations, key)
 		}
+	}
+	for _, taken := range a.TakenAlerts.Alerts {
+		w.RouteAlerts = append(w.RouteAlerts, taken.ID)
+		for _, sink := range x.sinks {
+			w.Deliveries = append(w.Deliveries, delivery(taken, sink, waiting(x.putDelivery.Due)))
+		}
+	}
+	for key, locked := range a.Deliveries.Deliveries {
+		if x.deleteLocked {
+			w.DeleteDeliveries = append(w.DeleteDeliveries, key)
+			continue
+		}
+		put := x.putDelivery
+		put.Alert, put.Sink = locked.Alert, locked.Sink
+		w.Deliveries = append(w.Deliveries, put)
 	}
 	return w
 }
@@ -142,6 +166,7 @@ type queries struct {
 	adjustments  budget.AdjustmentQuery
 	tenants      budget.TenantQuery
 	alerts       budget.AlertQuery
+	deliveries   budget.DeliveryQuery
 	audit        budget.AuditQuery
 }
 
@@ -157,6 +182,7 @@ type queryAnswers struct {
 	Adjustments  []budget.StoredAdjustment
 	Tenants      []budget.Tenant
 	Alerts       []alert.Alert
+	Deliveries   []alert.Delivery
 	Audit        []budget.AuditEntry
 }
 
@@ -173,6 +199,7 @@ func (q queries) answers(t *test) queryAnswers {
 		Adjustments:  read(t, budget.ReadTx.Adjustments, q.adjustments),
 		Tenants:      read(t, budget.ReadTx.Tenants, q.tenants),
 		Alerts:       read(t, budget.ReadTx.Alerts, q.alerts),
+		Deliveries:   read(t, budget.ReadTx.Deliveries, q.deliveries),
 		Audit:        read(t, budget.ReadTx.Audit, q.audit),
 	}
 }
@@ -180,14 +207,20 @@ func (q queries) answers(t *test) queryAnswers {
 // A generator makes rows and queries out of few values, so that they meet.
 type generator struct {
 	*rand.Rand
-	made int // so many ids of alerts and audit entries, and instants of which there is one each
+	made   int      // so many ids of alerts and audit entries, and instants of which there is one each
+	alerts []string // their ids
 }
 
 var (
-	someNames    = []string{"", "B", "a", "ä"}
-	someIDs      = []string{"1", "10", "2", "B", "a", "b", "é'"}
-	someScopes   = []budget.Scope{nil, {usage.Tenant: "a"}, {usage.Tenant: "B"}, {usage.User: budget.Each}, {usage.Tenant: "a", usage.User: budget.Each}, {"project": "ä"}}
-	someStates   = []budget.ReservationState{budget.Open, budget.Released, budget.Expired}
+	someNames  = []string{"", "B", "a", "ä"}
+	someIDs    = []string{"1", "10", "2", "B", "a", "b", "é'"}
+	someScopes = []budget.Scope{nil, {usage.Tenant: "a"}, {usage.Tenant: "B"}, {usage.User: budget.Each}, {usage.Tenant: "a", usage.User: budget.Each}, {"project": "ä"}}
+	someStates = []budget.ReservationState{budget.Open, budget.Released, budget.Expired}
+	someKinds  = []alert.Kind{alert.Threshold, alert.Blocked, alert.Resolved}
+	someSinks  = []string{"B", "a", "ä'"}
+
+	someDeliveryStates = []alert.State{alert.Waiting, alert.Claimed, alert.Delivered, alert.Dead}
+
 	fourInOrder  = []usage.Dimension{usage.Tenant, usage.User, usage.APIKey, usage.Resource}
 	grainsOfSums = []usage.Grain{usage.QuarterHours, usage.Days, usage.Months}
 )
@@ -308,9 +341,24 @@ func (g *generator) transaction() transaction {
 		g.change(&x.writes)
 	}
 	g.reserve(&x)
+	g.deliver(&x)
 	g.add(&x.writes)
 	return x
 }
+
+// deliver makes a transaction route alerts, and write deliveries that it locked.
+func (g *generator) deliver(x *transaction) {
+	x.takeAlerts, x.sinks = g.IntN(3), some(g, 3, someSinks)
+	for _, id := range some(g, 10, g.alerts) {
+		for _, sink := range some(g, 3, someSinks) {
+			x.lockDeliveries = append(x.lockDeliveries, budget.DeliveryKey{Alert: id, Sink: sink})
+		}
+	}
+	x.deleteLocked = g.chance(20)
+	x.putDelivery = alert.Delivery{State: one(g, someDeliveryStates), Tries: g.IntN(5), Due: g.expiry(), Error: one(g, someNames)}
+}
+
+func (g *generator) deliveryStates() []alert.State { return some(g, 4, someDeliveryStates) }
 
 // reserve makes a transaction take reservations and write some, mostly those that it took.
 func (g *generator) reserve(x *transaction) {
@@ -401,9 +449,12 @@ func (g *generator) add(w *budget.Writes) {
 		w.Adjustments = append(w.Adjustments, adjustment(id, fmt.Sprint(g.IntN(50)), func(a *budget.StoredAdjustment) { a.Time = g.time() }))
 	}
 	for _, id := range some(g, 2, someIDs) {
-		w.Alerts = append(w.Alerts, alertOf(id, g.id(), func(a *alert.Alert) {
-			a.Value, a.Episode, a.At = one(g, someNames), g.IntN(3), g.time()
-		}))
+		a := alertOf(id, g.id(), func(a *alert.Alert) {
+			a.Value, a.Episode, a.At = one(g, someNames), g.IntN(20), g.time()
+			a.Kind, a.Level, a.Left, a.Superseded = one(g, someKinds), alert.Level(g.IntN(4)), alert.Level(g.IntN(4)), g.chance(30)
+		})
+		g.alerts = append(g.alerts, a.ID)
+		w.Alerts = append(w.Alerts, a)
 	}
 	for _, name := range some(g, 2, someNames) {
 		w.Audit = append(w.Audit, entry(g.id(), func(e *budget.AuditEntry) {
@@ -459,7 +510,25 @@ func (g *generator) queries() queries {
 		},
 		adjustments: budget.AdjustmentQuery{Budgets: perhaps(g, ids), From: perhaps(g, g.time)},
 		tenants:     budget.TenantQuery{IDs: perhaps(g, ids), After: perhaps(g, func() string { return one(g, someIDs) }), Limit: g.IntN(4)},
-		alerts:      budget.AlertQuery{Budgets: perhaps(g, ids), After: perhaps(g, g.cursor), Limit: g.IntN(10)},
+		alerts: budget.AlertQuery{
+			Budgets:  perhaps(g, ids),
+			IDs:      perhaps(g, func() []string { return some(g, 20, g.alerts) }),
+			Kinds:    perhaps(g, func() []alert.Kind { return some(g, 3, someKinds) }),
+			Level:    alert.Level(g.IntN(4)),
+			Unrouted: g.chance(20),
+			Sink:     perhaps(g, func() string { return one(g, someSinks) }),
+			States:   perhaps(g, g.deliveryStates),
+			After:    perhaps(g, g.cursor),
+			Limit:    g.IntN(10),
+		},
+		deliveries: budget.DeliveryQuery{
+			Alerts: perhaps(g, func() []string { return some(g, 20, g.alerts) }),
+			Sink:   perhaps(g, func() string { return one(g, someSinks) }),
+			States: perhaps(g, g.deliveryStates),
+			Before: perhaps(g, g.expiry),
+			Ready:  g.chance(50),
+			Limit:  g.IntN(20),
+		},
 		audit: budget.AuditQuery{
 			Tenant: perhaps(g, func() *string { return pointer(names()) }),
 			Actor:  perhaps(g, names),

@@ -29,7 +29,7 @@ func records() section[*test] {
 		{"alerts come back as they were given", alertsExact},
 		{"an alert that stands already is kept as it is", alertsOnce},
 		{"alerts come newest first and in pages", alertsPaged},
-		{"alerts of these budgets", alertsSelected},
+		{"alerts that the query selects", alertsSelected},
 		{"audit entries come back as they were given", auditExact},
 		{"audit entries share nothing with the caller", auditUnshared},
 		{"audit entries come newest first and in pages", auditPaged},
@@ -181,13 +181,15 @@ func alertsExact(t *test) {
 		alertOf("b", "plain", func(a *alert.Alert) {
 			a.Kind, a.Threshold, a.Level, a.Episode = alert.Blocked, dec("0"), alert.OK, 0
 			a.Used, a.Limit, a.Late, a.Superseded, a.Message = math.MinInt64, 0, false, false, ""
+			a.Owner, a.Labels, a.Scope, a.Left = "", nil, nil, alert.OK
 			a.Period = period.Lifetime.Bounds(noon)
 		}),
 		alertOf("a", "full"),
 	}
 	for i, text := range nasty() {
 		want = append(want, alertOf(text, text, func(a *alert.Alert) {
-			a.At, a.BudgetName, a.Message = at(-i), text, text
+			a.At, a.BudgetName, a.Message, a.Owner = at(-i), text, text, text
+			a.Labels, a.Scope = map[string]string{text: text}, map[usage.Dimension]string{usage.Dimension(text): text}
 		}))
 	}
 	t.write(budget.Writes{Alerts: want})
@@ -243,6 +245,17 @@ func alertsSelected(t *test) {
 	equal(t, "of these budgets", []alert.Alert{a, c}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: []string{"c", "a", "unknown"}}))
 	equal(t, "of these budgets, at most so many", []alert.Alert{a}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: []string{"c", "a"}, Limit: 1}))
 	none(t, "of no budgets", read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: []string{}}))
+	equal(t, "with these ids", []alert.Alert{a, c}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{IDs: []string{"3", "1", "unknown"}}))
+	none(t, "with no ids", read(t, budget.ReadTx.Alerts, budget.AlertQuery{IDs: []string{}}))
+
+	blocked := alertOf("d", "4", func(x *alert.Alert) { x.Kind, x.Level, x.Left = alert.Blocked, alert.Warning, alert.OK })
+	resolved := alertOf("d", "5", func(x *alert.Alert) { x.Kind, x.Level, x.Left = alert.Resolved, alert.OK, alert.Critical })
+	t.write(budget.Writes{Alerts: []alert.Alert{blocked, resolved}})
+	only := []string{"d"}
+	equal(t, "of these kinds", []alert.Alert{blocked}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: only, Kinds: []alert.Kind{alert.Blocked, alert.Forecast}}))
+	none(t, "of no kind", read(t, budget.ReadTx.Alerts, budget.AlertQuery{Kinds: []alert.Kind{}}))
+	equal(t, "of this level or a higher one", []alert.Alert{resolved, blocked}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: only, Level: alert.Warning}))
+	equal(t, "resolved ones by the level that was left", []alert.Alert{resolved}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: only, Level: alert.Critical}))
 }
 
 func auditExact(t *test) {

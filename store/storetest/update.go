@@ -39,6 +39,7 @@ func commit(t *test) {
 		Adjustments:  w.Adjustments,
 		Tenants:      w.PutTenants,
 		Alerts:       w.Alerts,
+		Deliveries:   w.Deliveries,
 		Audit:        w.Audit,
 	}
 	equal(t, "Update commits if fn returns nil", want, t.contents())

@@ -47,6 +47,9 @@ type Engine interface {
 	// left out cheaply, and a budget of which there is a hold.
 	Holds() string
 
+	// Now returns an expression for the time by the store's clock, in microseconds, and its arguments.
+	Now() (expression string, args []any)
+
 	// Overdue returns a subquery of the reservations that are overdue by the store's clock, and its arguments.
 	Overdue() (query string, args []any)
 

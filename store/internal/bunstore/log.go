@@ -6,9 +6,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
-	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -70,77 +68,6 @@ func (t *tx) putAdjustments(ctx context.Context, put []budget.StoredAdjustment) 
 		}
 	}
 	return nil
-}
-
-// alertRow is a row of purser_alerts.
-type alertRow struct {
-	bun.BaseModel `bun:"alias:t"`
-
-	ID         string `bun:"id"`
-	Budget     string `bun:"budget"`
-	BudgetName string `bun:"budget_name"`
-	Value      string `bun:"scope_value"`
-	Start      int64  `bun:"period_start"`
-	End        int64  `bun:"period_end"`
-	Kind       string `bun:"kind"`
-	Threshold  string `bun:"threshold"`
-	Level      int64  `bun:"level"`
-	Episode    int64  `bun:"episode"`
-	Metric     string `bun:"metric"`
-	Used       int64  `bun:"used"`
-	Limit      int64  `bun:"budget_limit"`
-	Time       int64  `bun:"time"`
-	Late       bool   `bun:"late"`
-	Superseded bool   `bun:"superseded"`
-	Message    string `bun:"message"`
-}
-
-func newAlertRow(a alert.Alert) alertRow {
-	return alertRow{
-		ID: a.ID, Budget: a.Budget, BudgetName: a.BudgetName, Value: a.Value,
-		Start: micros(a.Period.Start), End: micros(a.Period.End),
-		Kind: string(a.Kind), Threshold: a.Threshold.String(), Level: int64(a.Level), Episode: int64(a.Episode),
-		Metric: string(a.Metric), Used: a.Used, Limit: a.Limit,
-		Time: micros(a.At), Late: a.Late, Superseded: a.Superseded, Message: a.Message,
-	}
-}
-
-func (r *alertRow) alert() (alert.Alert, error) {
-	var p parser
-	return alert.Alert{
-		ID: r.ID, Budget: r.Budget, BudgetName: r.BudgetName, Value: r.Value,
-		Period: period.Bounds{Start: instant(r.Start), End: instant(r.End)},
-		Kind:   alert.Kind(r.Kind), Threshold: p.decimal("threshold", r.Threshold), Level: alert.Level(r.Level), Episode: int(r.Episode),
-		Metric: usage.Metric(r.Metric), Used: r.Used, Limit: r.Limit,
-		At: instant(r.Time), Late: r.Late, Superseded: r.Superseded, Message: r.Message,
-	}, p.err
-}
-
-func (r *reader) Alerts(ctx context.Context, query budget.AlertQuery) ([]alert.Alert, error) {
-	var rows []alertRow
-	b := r.bind()
-	q := b.newest(b.from("purser_alerts", &rows), query.After, query.Limit)
-	b.among(q, "budget", query.Budgets)
-	if err := q.Scan(ctx); err != nil {
-		return nil, r.step(ctx, err)
-	}
-	found := make([]alert.Alert, len(rows))
-	for i := range rows {
-		var err error
-		if found[i], err = rows[i].alert(); err != nil {
-			return nil, r.step(ctx, fmt.Errorf("alert %q: %w", rows[i].ID, err))
-		}
-	}
-	return found, nil
-}
-
-func (t *tx) putAlerts(ctx context.Context, put []alert.Alert) error {
-	rows := make([]alertRow, len(put))
-	for i, a := range put {
-		rows[i] = newAlertRow(a)
-	}
-	return insert(ctx, t, "purser_alerts", rows,
-		"CONFLICT (budget, scope_value, period_start, kind, threshold, episode) DO NOTHING")
 }
 
 // auditRow is a row of purser_audit.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/sqltest"
 	"github.com/purser-go/purser/period"
@@ -89,6 +90,34 @@ func TestStatementsUseTheRightIndex(t *testing.T) {
 		}},
 		{"the newest alerts", "purser_alerts_newest", func(ctx context.Context, tx budget.Tx) error {
 			_, err := tx.Alerts(ctx, budget.AlertQuery{Limit: 10})
+			return err
+		}},
+		{"alerts by their ids", "purser_alerts_id (id=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Alerts(ctx, budget.AlertQuery{IDs: []string{"1"}})
+			return err
+		}},
+		{"alerts that are to be routed", "purser_alerts_unrouted", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Alerts(ctx, budget.AlertQuery{Unrouted: true, Limit: 1})
+			return err
+		}},
+		{"alerts to be taken", "purser_alerts_unrouted", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.TakeAlerts(ctx, 10)
+			return err
+		}},
+		{"deliveries that are ready", "purser_deliveries_line (sink=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Deliveries(ctx, budget.DeliveryQuery{Sink: "log", Ready: true, Limit: 10})
+			return err
+		}},
+		{"deliveries that ended long ago", "purser_deliveries_state (state=? AND due_at<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Deliveries(ctx, budget.DeliveryQuery{States: []alert.State{alert.Delivered, alert.Dead}, Before: year.End, Limit: 10})
+			return err
+		}},
+		{"deliveries of an alert", "PRIMARY KEY (alert=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Deliveries(ctx, budget.DeliveryQuery{Alerts: []string{"1"}})
+			return err
+		}},
+		{"deliveries to be locked", "PRIMARY KEY (alert=? AND sink=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.LockDeliveries(ctx, []budget.DeliveryKey{{Alert: "1", Sink: "log"}})
 			return err
 		}},
 		{"the newest of a tenant's audit", "purser_audit_tenant (tenant=?", func(ctx context.Context, tx budget.Tx) error {

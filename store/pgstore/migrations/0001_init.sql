@@ -190,16 +190,21 @@ CREATE TABLE purser_tenants (
     updated_at bigint           NOT NULL
 );
 
+-- routed says that the alert's deliveries were made, if it has any.
 CREATE TABLE purser_alerts (
     id           text COLLATE "C" NOT NULL,
     budget       text COLLATE "C" NOT NULL,
     budget_name  text             NOT NULL,
+    owner        text             NOT NULL,
+    labels       text             NOT NULL,
     scope_value  text COLLATE "C" NOT NULL,
+    scope        text             NOT NULL,
     period_start bigint           NOT NULL,
     period_end   bigint           NOT NULL,
     kind         text COLLATE "C" NOT NULL,
     threshold    text COLLATE "C" NOT NULL,
     level        smallint         NOT NULL,
+    left_level   smallint         NOT NULL,
     episode      bigint           NOT NULL,
     metric       text             NOT NULL,
     used         bigint           NOT NULL,
@@ -208,10 +213,30 @@ CREATE TABLE purser_alerts (
     late         boolean          NOT NULL,
     superseded   boolean          NOT NULL,
     message      text             NOT NULL,
+    routed       boolean          NOT NULL,
     PRIMARY KEY (budget, scope_value, period_start, kind, threshold, episode)
 );
+CREATE INDEX purser_alerts_id ON purser_alerts (id);
 CREATE INDEX purser_alerts_newest ON purser_alerts (time, id);
 CREATE INDEX purser_alerts_budget ON purser_alerts (budget, time, id);
+CREATE INDEX purser_alerts_unrouted ON purser_alerts (time, id) WHERE NOT routed;
+
+-- The ways of alerts to sinks: state 0 is waiting for due_at, 1 claimed until due_at, 2 delivered and 3 dead since due_at.
+-- budget, scope_value and time are the alert's: what follows each other to one sink is looked for by them.
+CREATE TABLE purser_deliveries (
+    alert       text COLLATE "C" NOT NULL,
+    sink        text COLLATE "C" NOT NULL,
+    budget      text COLLATE "C" NOT NULL,
+    scope_value text COLLATE "C" NOT NULL,
+    time        bigint           NOT NULL,
+    state       smallint         NOT NULL,
+    tries       bigint           NOT NULL,
+    due_at      bigint           NOT NULL,
+    error       text             NOT NULL,
+    PRIMARY KEY (alert, sink)
+);
+CREATE INDEX purser_deliveries_line ON purser_deliveries (sink, budget, scope_value, time, alert) WHERE state < 2;
+CREATE INDEX purser_deliveries_state ON purser_deliveries (state, due_at);
 
 CREATE TABLE purser_audit (
     id     text COLLATE "C" NOT NULL PRIMARY KEY,

@@ -188,16 +188,21 @@ CREATE TABLE purser_tenants (
     updated_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- routed says that the alert's deliveries were made, if it has any.
 CREATE TABLE purser_alerts (
     id           TEXT    NOT NULL,
     budget       TEXT    NOT NULL,
     budget_name  TEXT    NOT NULL,
+    owner        TEXT    NOT NULL,
+    labels       TEXT    NOT NULL,
     scope_value  TEXT    NOT NULL,
+    scope        TEXT    NOT NULL,
     period_start INTEGER NOT NULL,
     period_end   INTEGER NOT NULL,
     kind         TEXT    NOT NULL,
     threshold    TEXT    NOT NULL,
     level        INTEGER NOT NULL,
+    left_level   INTEGER NOT NULL,
     episode      INTEGER NOT NULL,
     metric       TEXT    NOT NULL,
     used         INTEGER NOT NULL,
@@ -206,10 +211,30 @@ CREATE TABLE purser_alerts (
     late         INTEGER NOT NULL,
     superseded   INTEGER NOT NULL,
     message      TEXT    NOT NULL,
+    routed       INTEGER NOT NULL,
     PRIMARY KEY (budget, scope_value, period_start, kind, threshold, episode)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX purser_alerts_id ON purser_alerts (id);
 CREATE INDEX purser_alerts_newest ON purser_alerts (time, id);
 CREATE INDEX purser_alerts_budget ON purser_alerts (budget, time, id);
+CREATE INDEX purser_alerts_unrouted ON purser_alerts (time, id) WHERE NOT routed;
+
+-- The ways of alerts to sinks: state 0 is waiting for due_at, 1 claimed until due_at, 2 delivered and 3 dead since due_at.
+-- budget, scope_value and time are the alert's: what follows each other to one sink is looked for by them.
+CREATE TABLE purser_deliveries (
+    alert       TEXT    NOT NULL,
+    sink        TEXT    NOT NULL,
+    budget      TEXT    NOT NULL,
+    scope_value TEXT    NOT NULL,
+    time        INTEGER NOT NULL,
+    state       INTEGER NOT NULL,
+    tries       INTEGER NOT NULL,
+    due_at      INTEGER NOT NULL,
+    error       TEXT    NOT NULL,
+    PRIMARY KEY (alert, sink)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX purser_deliveries_line ON purser_deliveries (sink, budget, scope_value, time, alert) WHERE state < 2;
+CREATE INDEX purser_deliveries_state ON purser_deliveries (state, due_at);
 
 CREATE TABLE purser_audit (
     id     TEXT    NOT NULL PRIMARY KEY,
