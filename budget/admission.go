@@ -676,6 +676,9 @@ func (w *Writes) nothing() bool {
 
 // blocked returns the alerts of those counters that had refused nothing before.
 func (a *admission) blocked(after map[CounterKey]Counter) []alert.Alert {
+	if a.core.quiet {
+		return nil
+	}
 	var alerts []alert.Alert
 	for key, b := range a.refused {
 		if a.adds[key].Denied == after[key].Denied && b.marks != nil {

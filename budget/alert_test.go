@@ -102,20 +102,37 @@ func TestAlertsOfUsage(t *testing.T) {
 func TestAnAlertSaysWhatHappened(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	b := f.create(budget.Budget{Name: "Acme", Metric: usage.Dollars, Limit: dec("5.65"), Scope: budget.Scope{"user": budget.Each}})
+	b := f.create(budget.Budget{
+		Name: "Acme", Metric: usage.Dollars, Limit: dec("5.65"), Owner: "finance", Labels: map[string]string{"team": "ml"},
+		Scope: budget.Scope{"tenant": "acme", "user": budget.Each},
+	})
 	f.now = noon.Add(time.Minute)
-	f.record(by("u1", costing("a", "4.52")))
+	f.record(of("acme", by("u1", costing("a", "4.52"))))
 	got, err := f.Alerts(t.Context(), budget.AlertQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []alert.Alert{{
-		ID: "id-0003", Budget: b.ID, BudgetName: "Acme", Value: "4:user2:u1", Period: period.Monthly.Bounds(noon), Kind: alert.Threshold,
+		ID: "id-0003", Budget: b.ID, BudgetName: "Acme", Owner: "finance", Labels: map[string]string{"team": "ml"},
+		Value: "4:user2:u1", Scope: map[usage.Dimension]string{"tenant": "acme", "user": "u1"},
+		Period: period.Monthly.Bounds(noon), Kind: alert.Threshold,
 		Threshold: dec("80"), Level: alert.Warning, Metric: usage.Dollars, Used: 4_520_000_000, Limit: 5_650_000_000, At: f.now,
 		Message: `Budget "Acme" has used 80.0% of its limit (warning)`,
 	}}
 	if diff := cmp.Diff(want, got, byText); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAResolvedAlertSaysWhatWasLeft(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	f.create(budget.Budget{})
+	f.record(tokens("a", 95))
+	f.correct(back("c", "a", 10))
+	got, err := f.Alerts(t.Context(), budget.AlertQuery{Kinds: []alert.Kind{alert.Resolved}})
+	if err != nil || len(got) != 1 || got[0].Level != alert.Warning || got[0].Left != alert.Critical {
+		t.Errorf("got %+v, %v, want one of the level critical that was left, where warning remains", got, err)
 	}
 }
 

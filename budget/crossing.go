@@ -32,40 +32,54 @@ type change struct {
 	after      []alert.Mark
 }
 
-// alerts adds to w the alerts of the change: for marks reached, the highest, with the lower ones kept as superseded; for
-// marks left and none reached, one that the level is resolved. That ends the episode, so that reaching them again alerts
-// again. A budget that no longer alerts ends it without a word.
+// alerts adds to w the alerts of the change. Marks that were left end the episode, so that reaching them again alerts again;
+// a budget that no longer alerts, and a ledger that does not, end it without a word.
 func (ch change) alerts(c *core, w *Writes) {
 	up, down := alert.Crossed(ch.usedBefore, ch.before, ch.tally.used(), ch.after)
+	if !c.quiet {
+		w.Alerts = append(w.Alerts, ch.crossed(c, up, down)...)
+	}
+	if len(down) > 0 {
+		w.Counters = append(w.Counters, Counter{CounterKey: ch.key, Tally: Tally{Episode: 1}})
+	}
+}
+
+// crossed returns for marks reached an alert for the highest, with those for the lower ones kept as superseded; for marks
+// left and none reached, one that the level is resolved.
+func (ch change) crossed(c *core, up, down []alert.Mark) []alert.Alert {
 	// The present level is that of the highest mark reached, unless thresholds were moved.
 	d := ch.definition
 	present := alert.Classify(d.Metric.Decimal(ch.tally.used()), d.Limit, d.Thresholds)
+	if len(up) == 0 && len(down) > 0 && len(ch.after) > 0 {
+		highest := down[len(down)-1]
+		resolved := ch.alert(c, alert.Resolved, highest, present)
+		resolved.Left = highest.Level
+		return []alert.Alert{resolved}
+	}
+	alerts := make([]alert.Alert, len(up))
 	for i, mark := range up {
 		level, superseded := present, i < len(up)-1
 		if superseded {
 			level = mark.Level
 		}
-		a := ch.alert(c, alert.Threshold, mark, level)
-		a.Superseded = superseded
-		w.Alerts = append(w.Alerts, a)
+		alerts[i] = ch.alert(c, alert.Threshold, mark, level)
+		alerts[i].Superseded = superseded
 	}
-	if len(down) == 0 {
-		return
-	}
-	if len(up) == 0 && len(ch.after) > 0 {
-		w.Alerts = append(w.Alerts, ch.alert(c, alert.Resolved, down[len(down)-1], present))
-	}
-	w.Counters = append(w.Counters, Counter{CounterKey: ch.key, Tally: Tally{Episode: 1}})
+	return alerts
 }
 
 func (ch change) alert(c *core, kind alert.Kind, mark alert.Mark, level alert.Level) alert.Alert {
 	d, now := ch.definition, c.now()
+	value, _ := ParseValue(ch.key.Value) // which made the key
 	bounds := d.Schedule.Bounds(time.UnixMicro(ch.key.Start))
 	return alert.Alert{
 		ID:         c.options.NewID(),
 		Budget:     d.ID,
 		BudgetName: d.Name,
+		Owner:      d.Owner,
+		Labels:     d.Labels,
 		Value:      ch.key.Value,
+		Scope:      d.Scope.with(value),
 		Period:     bounds,
 		Kind:       kind,
 		Threshold:  mark.Percent,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/store/memstore"
@@ -137,6 +138,29 @@ func ExampleLedger_Update() {
 	})
 	fmt.Println(errors.Is(err, budget.ErrConflict))
 	// Output: true
+}
+
+// Alerts go to a function here; package alert/webhook and alert/slogsink have other sinks.
+func ExampleLedger_Run() {
+	ctx, stop := context.WithCancel(context.Background())
+	page := alert.Func(func(_ context.Context, a alert.Alert) error {
+		fmt.Println(a.Message)
+		stop()
+		return nil
+	})
+	ledger := budget.NewLedger(memstore.New(nil), &budget.Options{Alerts: &alert.Options{
+		Sinks:  map[string]alert.Sink{"pager": page},
+		Routes: []alert.Route{{Level: alert.Critical, Sinks: []string{"pager"}}},
+	}})
+	_, err := ledger.Create(ctx, budget.Budget{Name: "Acme", Metric: usage.Tokens, Limit: decimal.NewFromInt(1000)})
+	must(err)
+	_, err = ledger.Record(ctx, usage.Event{ID: "call-1", Amounts: usage.Amounts{InputTokens: 950}})
+	must(err)
+
+	fmt.Println(ledger.Run(ctx)) // in a goroutine of its own, as long as the program runs
+	// Output:
+	// Budget "Acme" has used 95.0% of its limit (critical)
+	// context canceled
 }
 
 func ExampleFieldErrors() {

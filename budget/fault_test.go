@@ -87,6 +87,10 @@ func (r *faultyReader) Alerts(ctx context.Context, q budget.AlertQuery) ([]alert
 	return step(r.store, func() ([]alert.Alert, error) { return r.ReadTx.Alerts(ctx, q) })
 }
 
+func (r *faultyReader) Deliveries(ctx context.Context, q budget.DeliveryQuery) ([]alert.Delivery, error) {
+	return step(r.store, func() ([]alert.Delivery, error) { return r.ReadTx.Deliveries(ctx, q) })
+}
+
 func (r *faultyReader) Audit(ctx context.Context, q budget.AuditQuery) ([]budget.AuditEntry, error) {
 	return step(r.store, func() ([]budget.AuditEntry, error) { return r.ReadTx.Audit(ctx, q) })
 }
@@ -194,7 +198,7 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 		"correct": func(f *fixture) error { _, err := f.Correct(ctx, back("c", "a", 50)); return err },
 		"adjust":  func(f *fixture) error { _, err := f.Adjust(ctx, adjustment("all", "50")); return err },
 		"adjust again": func(f *fixture) error {
-			_, err := f.Adjust(ctx, budget.Adjustment{ID: "before", Budget: "all", Amount: dec("1"), Reason: "test"})
+			_, err := f.Adjust(ctx, budget.Adjustment{ID: "before", Budget: "all", Amount: dec("5"), Reason: "test"})
 			return err
 		},
 		"create": func(f *fixture) error { _, err := f.Create(ctx, withDefaults(budget.Budget{})); return err },
@@ -276,10 +280,20 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 				return nil
 			}))
 		},
-		"verify":  func(f *fixture) error { _, err := f.Verify(ctx, nil); return err },
-		"rebuild": func(f *fixture) error { _, err := f.Rebuild(ctx, nil); return err },
-		"alerts":  func(f *fixture) error { _, err := f.Alerts(ctx, budget.AlertQuery{}); return err },
-		"audit":   func(f *fixture) error { _, err := f.Audit(ctx, budget.AuditQuery{}); return err },
+		"verify":     func(f *fixture) error { _, err := f.Verify(ctx, nil); return err },
+		"rebuild":    func(f *fixture) error { _, err := f.Rebuild(ctx, nil); return err },
+		"alerts":     func(f *fixture) error { _, err := f.Alerts(ctx, budget.AlertQuery{}); return err },
+		"deliveries": func(f *fixture) error { _, err := f.Deliveries(ctx, budget.DeliveryQuery{}); return err },
+		"route": func(f *fixture) error {
+			_, err := f.Outbox().Route(ctx, 10, func(alert.Alert) []string { return []string{"log", "mail"} })
+			return err
+		},
+		"claim": func(f *fixture) error { _, err := f.Outbox().Claim(ctx, "log", 10, time.Minute); return err },
+		"finish": func(f *fixture) error {
+			return f.Outbox().Finish(ctx, f.delivery("log"), alert.Outcome{State: alert.Delivered})
+		},
+		"resend": func(f *fixture) error { _, err := f.Resend(ctx, f.delivery("log").Alert.ID, ""); return err },
+		"audit":  func(f *fixture) error { _, err := f.Audit(ctx, budget.AuditQuery{}); return err },
 	}
 	for name, do := range do {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +307,8 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 				f.create(budget.Budget{ID: "credits", Metric: usage.Credits, CostPerCredit: dec("2")})
 				f.createLicense(license(func(x *budget.License) { x.ID = "license" }))
 				f.record(by("u1", tokens("a", 85)), on("2025-03-10T12:00:00Z", tokens("last year", 1)))
-				if _, err := f.Adjust(ctx, budget.Adjustment{ID: "before", Budget: "all", Amount: dec("1"), Reason: "test"}); err != nil {
+				f.route("log")
+				if _, err := f.Adjust(ctx, budget.Adjustment{ID: "before", Budget: "all", Amount: dec("5"), Reason: "test"}); err != nil {
 					t.Fatal(err)
 				}
 				f.plant(counter("all", "", "2026-03-01T00:00:00Z", budget.Tally{Recorded: 1}))

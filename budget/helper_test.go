@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
+	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/soak"
 	"github.com/purser-go/purser/period"
@@ -230,6 +231,27 @@ func (f *fixture) alerted(want ...string) {
 	if diff := cmp.Diff(want, f.alerts()); diff != "" {
 		f.t.Errorf("alerts (-want +got):\n%s", diff)
 	}
+}
+
+// route routes all alerts to these sinks.
+func (f *fixture) route(sinks ...string) {
+	f.t.Helper()
+	if _, err := f.Outbox().Route(f.t.Context(), 100, func(alert.Alert) []string { return sinks }); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// delivery returns the first delivery to a sink.
+func (f *fixture) delivery(sink string) (d alert.Delivery) {
+	f.t.Helper()
+	f.view(func(r budget.ReadTx) error {
+		found, err := r.Deliveries(f.t.Context(), budget.DeliveryQuery{Sink: sink, Limit: 1})
+		if len(found) > 0 {
+			d = found[0]
+		}
+		return err
+	})
+	return d
 }
 
 // audit returns the audit entries, the oldest first.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/usage"
 )
@@ -29,6 +30,7 @@ type core struct {
 	openings guesses // that reservations are as they were
 	outage   outage
 	leases   *leases // nil: there are none
+	quiet    bool    // makes no alerts
 	pause    func(ctx context.Context, d time.Duration) error
 	queue    *queue // nil: bound to a caller's transaction, nothing is grouped
 }
@@ -71,6 +73,10 @@ type Options struct {
 	// Leases, if not nil, lets the ledger admit requests from memory while its Run runs. Defaults to nil: each is asked for
 	// at the store.
 	Leases *LeaseOptions
+
+	// Alerts, if not nil, says where Run delivers alerts to; its OnError defaults to the ledger's. Defaults to nil: alerts are
+	// kept, and another process's Run, or a dispatcher of its own, may deliver them.
+	Alerts *alert.Options
 
 	// SweepInterval is how often Run gives back what has expired. Defaults to 10 seconds.
 	SweepInterval time.Duration
@@ -151,7 +157,17 @@ func (l *Ledger) WithStore(s Store) *Ledger {
 	// No leases: what is held for a transaction of the caller's is to be written in it.
 	//
 	// A cache of its own: what the caller's transaction changed must not be seen by others, for it may be rolled back.
-	return &Ledger{core: &core{store: s, options: l.options, cache: &cache{}, pause: l.pause}, actor: l.actor}
+	return &Ledger{core: &core{store: s, options: l.options, cache: &cache{}, pause: l.pause, quiet: l.quiet}, actor: l.actor}
+}
+
+// WithoutAlerts returns a ledger like l that makes no alerts, for usage of long ago that is brought in from elsewhere. A
+// level that is reached through it is not alerted about later either, until it is left and reached again. It has no leases.
+func (l *Ledger) WithoutAlerts() *Ledger {
+	c := &core{store: l.store, options: l.options, cache: &cache{}, pause: l.pause, quiet: true}
+	if l.queue != nil {
+		c.queue = newQueue(c.flush)
+	}
+	return &Ledger{core: c, actor: l.actor}
 }
 
 // pause waits, unless ctx ends before.

@@ -38,7 +38,18 @@ func (q AlertQuery) validate() error {
 	for _, id := range q.Budgets {
 		errs = append(errs, invalid.Name("budgets", id))
 	}
-	return errors.Join(append(errs, q.After.validate())...)
+	for _, id := range q.IDs {
+		errs = append(errs, invalid.Name("ids", id))
+	}
+	return errors.Join(append(errs, invalid.OptionalName("sink", q.Sink), q.After.validate())...)
+}
+
+func (q DeliveryQuery) validate() error {
+	errs := []error{invalid.OptionalName("sink", q.Sink)}
+	for _, id := range q.Alerts {
+		errs = append(errs, invalid.Name("alerts", id))
+	}
+	return errors.Join(errs...)
 }
 
 func (q AuditQuery) validate() error {

@@ -315,6 +315,21 @@ func (l *Ledger) Alerts(ctx context.Context, q AlertQuery) (alerts []alert.Alert
 	return alerts, err
 }
 
+// Deliveries returns deliveries of alerts, those of the oldest alert first. A Limit of 0 or less is 1000.
+func (l *Ledger) Deliveries(ctx context.Context, q DeliveryQuery) (deliveries []alert.Delivery, err error) {
+	if err := q.validate(); err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	if q.Limit <= 0 {
+		q.Limit = 1000
+	}
+	err = l.view(ctx, "read deliveries", func(r ReadTx) (err error) {
+		deliveries, err = r.Deliveries(ctx, q)
+		return err
+	})
+	return deliveries, err
+}
+
 // Audit returns audit entries, newest first. A Limit of 0 or less is 100.
 func (l *Ledger) Audit(ctx context.Context, q AuditQuery) (entries []AuditEntry, err error) {
 	if err := q.validate(); err != nil {

@@ -11,14 +11,22 @@ import (
 
 // Run does what must happen without a caller, until ctx ends: it gives back what reservations hold whose time is over, and
 // forgets those that ended long ago. It may run in as many processes as one likes, and in none: whoever needs room
-// gives back what has expired too. With Leases it also keeps those of this process, and gives them back at its end.
-// It returns ctx's error; those of the store go to the ledger's OnError, and it goes on.
-// Nothing of it is left running when it has returned.
+// gives back what has expired too. With Leases it also keeps those of this process, and gives them back at its end; with
+// Alerts it delivers alerts.
+// It returns ctx's error, or ErrInvalid at once if the options for alerts are; errors of the store go to the ledger's
+// OnError, and it goes on. Nothing of it is left running when it has returned.
 func (l *Ledger) Run(ctx context.Context) error {
+	var others sync.WaitGroup
+	defer others.Wait()
+	if l.options.Alerts != nil {
+		d, err := l.dispatcher(*l.options.Alerts)
+		if err != nil {
+			return err
+		}
+		others.Go(func() { _ = d.Run(ctx) }) // which returns ctx's error
+	}
 	if l.leases != nil {
-		var keeping sync.WaitGroup
-		defer keeping.Wait()
-		keeping.Go(func() { l.keepLeases(ctx) })
+		others.Go(func() { l.keepLeases(ctx) })
 	}
 	ticker := time.NewTicker(l.options.SweepInterval)
 	defer ticker.Stop()

@@ -106,6 +106,13 @@ func (s Scope) fixed() Value {
 	return fixed
 }
 
+// with returns s with the value in the place of what it has as [Each].
+func (s Scope) with(v Value) map[usage.Dimension]string {
+	whole := s.fixed()
+	maps.Copy(whole, v)
+	return whole
+}
+
 // HasLabels reports whether s names a dimension that is a label.
 func (s Scope) HasLabels() bool {
 	return slices.ContainsFunc(s.dimensions(), usage.Dimension.IsLabel)
