@@ -58,7 +58,7 @@ func TestAlertsAreShownNewestFirst(t *testing.T) {
 	var got [][]any
 	for _, a := range u.ok("alerts", id, "--json").list() {
 		if superseded, _ := a["superseded"].(bool); !superseded {
-			got = append(got, []any{a["level"], a["threshold"], a["used"], a["value"]})
+			got = append(got, []any{a["level"], a["threshold"], a["used"], a["scope"]})
 		}
 	}
 	ada := object{"user": "ada"}

@@ -14,6 +14,7 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/spf13/cobra"
 
+	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/examples/internal/trace"
 	"github.com/purser-go/purser/period"
@@ -164,7 +165,7 @@ type report struct {
 	Recorded    int64           `json:"recorded"`
 	At          time.Time       `json:"at"`
 	Statuses    []budget.Status `json:"statuses"`
-	Alerts      []alertJSON     `json:"alerts"`
+	Alerts      []alert.Alert   `json:"alerts"`
 	PerMinute   []exact         `json:"tokens_per_minute"`
 	Admission   admissionJSON   `json:"admission"`
 	Commands    []string        `json:"commands"`
@@ -193,13 +194,7 @@ func (d *demo) report(ctx context.Context) (report, error) {
 		return r, err
 	}
 	slices.Reverse(alerts)
-	for _, a := range alerts {
-		written, err := newAlertJSON(a)
-		if err != nil {
-			return r, err
-		}
-		r.Alerts = append(r.Alerts, written)
-	}
+	r.Alerts = alerts
 	if r.PerMinute, err = d.minutes(ctx); err != nil {
 		return r, err
 	}
@@ -308,9 +303,7 @@ func (d *demo) show(ctx context.Context) error {
 		return err
 	}
 	print("\nWhich levels were reached on the way\n")
-	if err := p.showAlertList(list(r.Alerts, nil)); err != nil {
-		return err
-	}
+	p.printAlerts(r.Alerts)
 	print("\nTokens per minute, from the counters of the budget %q\n\n%s", d.perMinute.Name, d.plot(r.PerMinute))
 	d.showAdmission(r.Admission)
 	print("\nGo on with\n\n  %s", strings.Join(r.Commands, "\n  "))

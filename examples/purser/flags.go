@@ -69,6 +69,14 @@ func most(to *int) pflag.Value {
 	}}
 }
 
+// repeatable is a flag that may be repeated.
+func repeatable[T any](to *[]T, kind string, parse func(string) (T, error)) pflag.Value {
+	return value[[]T]{to: to, kind: kind, parse: func(text string) ([]T, error) {
+		one, err := parse(text)
+		return append(*to, one), err
+	}}
+}
+
 // duration is a flag for a time that something lasts.
 func duration(to *time.Duration) pflag.Value {
 	return value[time.Duration]{to: to, kind: "duration", parse: func(text string) (time.Duration, error) {

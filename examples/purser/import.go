@@ -20,6 +20,7 @@ const maxShown = 20
 
 func (p *program) importFiles() *cobra.Command {
 	var o intake.Options
+	var noAlerts bool
 	c := &cobra.Command{
 		Use:   "import FILE…",
 		Short: "Record usage from files",
@@ -50,12 +51,16 @@ Bad rows are reported and the others recorded; it exits with 1 if there were any
 	flags.StringVar(&o.Defaults.APIKey, "api-key", "", "API key of rows without one")
 	flags.StringVar(&o.Defaults.Resource, "resource", "", "resource of rows without one")
 	flags.StringVar(&o.IDSalt, "id-salt", "", "`text` that makes ids others than those of a file that begins alike")
+	flags.BoolVar(&noAlerts, "no-alerts", false, "make no alerts of the levels that are reached, as for usage of long ago")
 	c.RunE = func(c *cobra.Command, files []string) error {
 		p.command = c
 		if err := errors.Join(o.Validate(), o.Defaults.Validate()); err != nil {
 			return err
 		}
 		return p.makes(func(ctx context.Context, l *budget.Ledger, files []string) error {
+			if noAlerts {
+				l = l.WithoutAlerts()
+			}
 			return (&importing{program: p, ledger: l, options: &o}).run(ctx, files)
 		})(c, files)
 	}
