@@ -3,6 +3,7 @@ package budget_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"testing"
 	"time"
 
@@ -249,27 +250,19 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 		"list":                        func(f *fixture) error { _, err := f.List(ctx, budget.Query{}); return err },
 		"status":                      func(f *fixture) error { _, err := f.Status(ctx, "all", nil); return err },
 		"status of an earlier period": func(f *fixture) error { _, err := f.StatusAt(ctx, "all", nil, noon.AddDate(-1, 0, 0)); return err },
-		"statuses": func(f *fixture) error {
-			for _, err := range f.Statuses(ctx, budget.Query{}, noon) {
-				if err != nil {
-					return err
-				}
-			}
-			return nil
+		"statuses":                    func(f *fixture) error { return exhaust(f.Statuses(ctx, budget.Query{}, noon)) },
+		"history":                     func(f *fixture) error { _, err := f.History(ctx, "all", budget.HistoryQuery{}); return err },
+		"history from events":         func(f *fixture) error { _, err := f.History(ctx, "credits", budget.HistoryQuery{}); return err },
+		"top":                         func(f *fixture) error { _, err := f.Top(ctx, budget.TopQuery{By: usage.User}); return err },
+		"put a tenant":                func(f *fixture) error { return second(f.PutTenant(ctx, budget.Tenant{ID: "acme", Name: "Acme"})) },
+		"tenant":                      func(f *fixture) error { return second(f.Tenant(ctx, "acme")) },
+		"tenants":                     func(f *fixture) error { return exhaust(f.Tenants(ctx)) },
+		"groups": func(f *fixture) error {
+			return exhaust(f.Groups(ctx, budget.GroupQuery{Bucket: usage.Month, By: []usage.Dimension{usage.User}}))
 		},
-		"history":             func(f *fixture) error { _, err := f.History(ctx, "all", budget.HistoryQuery{}); return err },
-		"history from events": func(f *fixture) error { _, err := f.History(ctx, "credits", budget.HistoryQuery{}); return err },
-		"top":                 func(f *fixture) error { _, err := f.Top(ctx, budget.TopQuery{By: usage.User}); return err },
-		"put a tenant":        func(f *fixture) error { return second(f.PutTenant(ctx, budget.Tenant{ID: "acme", Name: "Acme"})) },
-		"tenant":              func(f *fixture) error { return second(f.Tenant(ctx, "acme")) },
-		"tenants": func(f *fixture) error {
-			for _, err := range f.Tenants(ctx) {
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		},
+		"months":        func(f *fixture) error { return second(f.Months(ctx, "acme", nil)) },
+		"current month": func(f *fixture) error { return second(f.CurrentMonth(ctx, "acme", nil)) },
+		"overview":      func(f *fixture) error { return exhaust(f.Overview(ctx)) },
 		"create a license": func(f *fixture) error {
 			return second(f.CreateLicense(ctx, license(func(x *budget.License) { x.CreditsUsed = dec("900") })))
 		},
@@ -336,6 +329,16 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// exhaust returns the error with which items end.
+func exhaust[T any](items iter.Seq2[T, error]) error {
+	for _, err := range items {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Pruning and what it leaves are more than one transaction: after a fault it goes on.

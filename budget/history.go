@@ -108,8 +108,8 @@ func (q *HistoryQuery) settle(d *Definition, now time.Time) (period.Bounds, erro
 		noon := today.Start.Add(12*time.Hour).In(q.Zone).AddDate(0, 0, -30)
 		span = period.Bounds{Start: usage.Day.Bounds(noon, q.Zone).Start, End: today.End}
 	}
-	if !span.Start.Before(span.End) || span.Start.Before(usage.MinTime) || span.End.After(usage.EndTime) {
-		return period.Bounds{}, invalid.Field("span", "must begin before it ends, in the years 1980 to 2199")
+	if err := validateSpan(span); err != nil {
+		return period.Bounds{}, err
 	}
 	if q.Fill && span.Duration()/maxBuckets > bucketLength[q.By] {
 		return period.Bounds{}, invalid.Field("span", "has more than %d buckets to fill", maxBuckets)
@@ -294,7 +294,7 @@ func (l *Ledger) Top(ctx context.Context, q TopQuery) ([]usage.Group, error) {
 		q.Metric = usage.Dollars
 	}
 	if q.Span.IsZero() {
-		q.Span = period.Bounds{Start: usage.MinTime, End: usage.EndTime}
+		q.Span = allTime
 	}
 	if err := q.validate(); err != nil {
 		return nil, fmt.Errorf("top: %w", err)
@@ -325,17 +325,27 @@ func (q TopQuery) validate() error {
 	if q.By.IsLabel() {
 		errs = append(errs, invalid.Field("by", "must be tenant, user, api_key or resource"))
 	}
-	for _, d := range slices.Sorted(maps.Keys(q.Where)) {
-		if d.IsLabel() {
-			errs = append(errs, invalid.Field("where", "must name tenant, user, api_key or resource"))
-		}
-		errs = append(errs, invalid.OptionalName("where."+string(d), q.Where[d]))
-	}
+	errs = append(errs, validateWhere(q.Where))
 	if !q.Metric.Valid() || q.Metric == usage.Credits {
 		errs = append(errs, invalid.Field("metric", "must be a metric other than credits"))
 	}
-	if !q.Span.Start.Before(q.Span.End) || q.Span.Start.Before(usage.MinTime) || q.Span.End.After(usage.EndTime) {
-		errs = append(errs, invalid.Field("span", "must begin before it ends, in the years 1980 to 2199"))
+	return errors.Join(append(errs, validateSpan(q.Span))...)
+}
+
+func validateWhere(where map[usage.Dimension]string) error {
+	var errs []error
+	for _, d := range slices.Sorted(maps.Keys(where)) {
+		if d.IsLabel() {
+			errs = append(errs, invalid.Field("where", "must name tenant, user, api_key or resource"))
+		}
+		errs = append(errs, invalid.OptionalName("where."+string(d), where[d]))
 	}
 	return errors.Join(errs...)
+}
+
+func validateSpan(span period.Bounds) error {
+	if !span.Start.Before(span.End) || span.Start.Before(usage.MinTime) || span.End.After(usage.EndTime) {
+		return invalid.Field("span", "must begin before it ends, in the years 1980 to 2199")
+	}
+	return nil
 }

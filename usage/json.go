@@ -141,6 +141,17 @@ func (p Point) MarshalJSON() ([]byte, error) {
 	return o.dollars("cost", p.Nanodollars).end(), nil
 }
 
+// MarshalJSON writes l's start, end, dimensions and totals as one flat object. A dimension without value is left out.
+func (l Line) MarshalJSON() ([]byte, error) {
+	o := object{}.time("start", l.Start).time("end", l.End)
+	o = o.optionalText("tenant", l.Tenant)
+	o = o.optionalText("user", l.User)
+	o = o.optionalText("api_key", l.APIKey)
+	o = o.optionalText("resource", l.Resource)
+	o = o.tokens(l.Totals).count("requests", l.Requests).count("runs", l.Runs)
+	return o.dollars("cost", l.Nanodollars).end(), nil
+}
+
 // MarshalJSON writes g's key and totals as one flat object.
 func (g Group) MarshalJSON() ([]byte, error) {
 	o := object{}.text("key", g.Key).count("requests", g.Requests).tokens(g.Totals)

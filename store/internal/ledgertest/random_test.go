@@ -469,6 +469,15 @@ func (m *machine) prune(rt *rapid.T) {
 
 // check compares every figure.
 func (m *machine) check(rt *rapid.T) {
+	m.verify(rt)
+	for _, id := range slices.Sorted(maps.Keys(m.model.budgets)) {
+		m.checkBudget(rt, m.model.budgets[id])
+	}
+	m.checkTop(rt)
+	m.checkReservations(rt)
+}
+
+func (m *machine) verify(rt *rapid.T) {
 	found, err := m.ledger.Verify(m.ctx, nil)
 	if err != nil {
 		rt.Fatalf("verify: %v", err)
@@ -479,11 +488,6 @@ func (m *machine) check(rt *rapid.T) {
 		}
 		rt.FailNow()
 	}
-	for _, id := range slices.Sorted(maps.Keys(m.model.budgets)) {
-		m.checkBudget(rt, m.model.budgets[id])
-	}
-	m.checkTop(rt)
-	m.checkReservations(rt)
 }
 
 func (m *machine) checkBudget(rt *rapid.T, b *modelBudget) {
