@@ -1,0 +1,33 @@
+// Package provider reads what model providers report as used: the usage objects of OpenAI (chat completions, responses,
+// embeddings), Anthropic, Gemini, Bedrock and Mistral, and of those that speak like one of them.
+//
+// [Read] reads a response, or of it just the model and the usage; a [Stream] reads the events of a streamed one. Both return
+// [Usage]: the tokens by the classes of package price, which are disjoint, whatever includes what in the provider's own
+// counting.
+//
+//	u, err := provider.Read(body, provider.API{})
+//	…
+//	quote, err := list.Quote(u.Query(time.Now()))
+//	amounts := u.Amounts()
+//	amounts.Cost = new(quote.Total())
+//
+// Amounts without that cost are priced by a ledger that has prices, by the four classes that an event tells apart: an hour
+// in the cache as minutes, audio as text.
+//
+// # Whose usage it is
+//
+// An [API] is named as in genai-prices: the provider, and which of its interfaces, "default" being its own. What the caller
+// does not name is told by the shape of the body, before any price is looked at: names of members are the interface's, some
+// are one provider's alone. What is left are completions in OpenAI's form, which many providers speak; they are OpenAI's,
+// or Mistral's if the model is called so. Name the provider where it is known.
+//
+// # What includes what
+//
+//   - OpenAI and Mistral: prompt_tokens and input_tokens include what is read from and written to the cache and audio; the
+//     answer includes reasoning and audio. x-ai reports reasoning beside the answer.
+//   - Anthropic and Bedrock: the input leaves out both cache classes, the answer includes thinking.
+//   - Gemini: promptTokenCount includes cached tokens and audio; tool use is input beside it, thoughts are output beside the
+//     candidates.
+//
+// Usage that is not reported is [ErrNoUsage], which is unknown, not zero.
+package provider
