@@ -72,6 +72,23 @@ func waits(t *test, rule string, done <-chan error) {
 	}
 }
 
+// startUntilItWaits runs an Update that leaves nothing, again until it finds that it should wait: what it waits for has been
+// started and may take a while. It reports a breach of rule if it never waits.
+func (t *test) startUntilItWaits(rule string, fn func(tx budget.Tx) error) <-chan error {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < patience; {
+		done := t.start(func(tx budget.Tx) error { return errors.Join(fn(tx), errRolledBack) })
+		select {
+		case err := <-done:
+			fails(t, "rows that nobody has taken are not waited for", errRolledBack, err)
+		case <-time.After(moment):
+			return done
+		}
+	}
+	t.Fatalf("not so: %s: it did not wait for %v", rule, patience)
+	return nil
+}
+
 // ends reports a breach of rule unless something that was started ends without an error.
 func ends(t *test, rule string, done <-chan error) {
 	t.Helper()

@@ -142,13 +142,14 @@ func takesInOrder(t *test, step namedStep) {
 		return step.take(t.Context(), tx, shuffled(append(append([]string{"M"}, after...), before...)))
 	})
 	waits(t, "a row that another transaction has taken is waited for", all)
-	first := t.start(func(tx budget.Tx) error { return step.take(t.Context(), tx, before) })
-	waits(t, "rows are taken in ascending order: those before it are taken by then", first)
+	first := t.startUntilItWaits("rows are taken in ascending order: those before it are taken by then",
+		func(tx budget.Tx) error { return step.take(t.Context(), tx, before) })
 	ends(t, "rows are taken in ascending order: those behind it are not taken yet",
 		t.start(func(tx budget.Tx) error { return step.take(t.Context(), tx, after) }))
 	middle.commit()
 	ends(t, "it waits only until the other transaction ends", all)
-	ends(t, "it waits only until the other transaction ends", first)
+	err := result(t, "it waits only until the other transaction ends", first)
+	fails(t, "it waits only until the other transaction ends", errRolledBack, err)
 }
 
 func addsBeside(t *test) {
@@ -169,8 +170,7 @@ func addsInOrder(t *test) {
 	middle := t.holdAdding(one)
 	all := t.startAdding(shuffled(slices.Concat(after, before, []budget.StoredReservation{one}))...)
 	waits(t, "one that another transaction is just adding is waited for", all)
-	first := t.startAdding(before...)
-	waits(t, "rows are written in ascending order: those before it are written by then", first)
+	first := t.startUntilItWaits("rows are written in ascending order: those before it are written by then", t.adding(before))
 	behind := t.holdAdding(after...) // rows are written in ascending order: those behind it are not written yet
 	behind.rollBack()
 	middle.rollBack()
