@@ -41,14 +41,15 @@ const (
 // A claim is what an entry does with a reservation, and what came of it.
 type claim struct {
 	act     act
-	request *request      // of reserve; extend asks anew with the one that it finds
-	ttl     time.Duration // of reserve and extend
-	named   bool          // the key may be taken: it is looked for
-	unheld  bool          // of settle: admitted without the store, so that nothing is held
-	leased  *leased       // of settle: admitted from memory
-	shares  []share       // and what it holds of which lease
-	order   *leaseOrder   // of keep
-	final   bool          // of reserve and extend: room that is leased to others was asked for already
+	request *request           // of reserve; extend asks anew with the one that it finds
+	ttl     time.Duration      // of reserve and extend
+	named   bool               // the key may be taken: it is looked for
+	unheld  bool               // of settle: admitted without the store, so that nothing is held
+	stands  *StoredReservation // of settle, release and extend: as this process knows it; nil: it does not
+	leased  *leased            // of settle: admitted from memory
+	shares  []share            // and what it holds of which lease
+	order   *leaseOrder        // of keep
+	final   bool               // of reserve and extend: room that is leased to others was asked for already
 	key     ReservationKey
 	row     StoredReservation // of reserve and extend: what came of it
 	late    bool              // of settle: the reservation had ended before
@@ -73,15 +74,21 @@ type admission struct {
 	known   found
 
 	now     time.Time // by the store's clock
+	stamp   time.Time // from when what is made or ended here holds, or does not: now, or close to it
 	rows    map[ReservationKey]*row
 	settled map[EventKey]bool      // events stand under these keys, which have no reservation
 	opened  bool                   // the first steps were taken in one
 	locked  map[CounterKey]Counter // with it
+	asked   []asking               // in the order in which they came
 	adds    tallies                // what changes beside what events charge
 	more    bool                   // there may be more overdue reservations than were taken
 	charges *sums
 	refused map[CounterKey]*cached // the counters that refused a request
 	after   map[CounterKey]Counter // those that were changed, as they are after it
+
+	foresees bool    // what is written was foreseen, or is to be
+	foreseen *Writes // what was written with the first steps
+	imagined bool    // nothing is asked of the store
 }
 
 // A shortError says that a request lacks room only because of what others have leased.
@@ -90,7 +97,7 @@ type shortError struct{ counters []CounterKey }
 func (*shortError) Error() string { return "the room is leased" }
 
 // admitIn is the transaction that does what the entries say.
-func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found, guess bool) (*admission, error) {
+func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found, guess, foresee bool) (*admission, error) {
 	a := &admission{
 		core: c, tx: tx, entries: entries, known: known,
 		rows: make(map[ReservationKey]*row), adds: make(tallies), charges: newSums(known.zone),
@@ -99,10 +106,10 @@ func (c *core) admitIn(ctx context.Context, tx Tx, entries []*entry, known found
 	for _, e := range entries {
 		e.outcome, e.err = "", nil // anew: an earlier run may have left something
 	}
-	steps := []func(context.Context) error{a.fence, a.take, a.findEvents, a.insert, a.end, a.judge, a.write}
+	steps := []func(context.Context) error{a.fence, a.take, a.findEvents, a.insert, a.end, a.judge, a.lookAgain, a.write}
 	if o, can := tx.(Opener); can && guess {
-		open := func(ctx context.Context) error { return a.open(ctx, o) }
-		steps = []func(context.Context) error{open, a.end, a.judge, a.write}
+		open := func(ctx context.Context) error { return a.open(ctx, o, foresee) }
+		steps = []func(context.Context) error{open, a.end, a.judge, a.lookAgain, a.write}
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -149,6 +156,10 @@ func (a *admission) took(taken Taken, keys []ReservationKey, overdue int) error 
 		return errStale
 	}
 	a.now = taken.Now
+	a.core.storeClock.saw(a.now)
+	if !a.foresees {
+		a.stamp = a.now
+	}
 	for key, r := range taken.Reservations {
 		a.rows[key] = &row{StoredReservation: r, stands: true}
 	}
@@ -300,7 +311,7 @@ func (a *admission) end(context.Context) error {
 
 // prolong makes a reservation hold for as long as a claim says, if that is longer.
 func (a *admission) prolong(r *row, c *claim) {
-	r.Expires = latest(r.Expires, micros(a.now.Add(c.ttl)))
+	r.Expires = latest(r.Expires, micros(a.stamp.Add(c.ttl)))
 	r.changed = true
 }
 
@@ -356,7 +367,7 @@ func (a *admission) release(r *row, c *claim) error {
 	}
 	if r.holds(a.now) {
 		a.drop(r)
-		r.State, r.Expires, r.Holds, r.changed = Released, a.now, nil, true
+		r.State, r.Expires, r.Holds, r.changed = Released, a.stamp, nil, true
 	}
 	return nil
 }
@@ -384,7 +395,6 @@ func (a *admission) expire(r *row) {
 
 // judge locks the counters and judges the requests by them, in the order in which they came.
 func (a *admission) judge(ctx context.Context) error {
-	var asked []asking
 	var keys []CounterKey
 	for i, e := range a.entries {
 		request, err := a.request(e)
@@ -400,7 +410,7 @@ func (a *admission) judge(ctx context.Context) error {
 			e.fail(err)
 			continue
 		}
-		asked = append(asked, asking{e, request, bids})
+		a.asked = append(a.asked, asking{e, request, bids})
 		for _, b := range bids {
 			keys = append(keys, b.hold.CounterKey)
 		}
@@ -409,7 +419,7 @@ func (a *admission) judge(ctx context.Context) error {
 	for _, k := range keeps {
 		keys = append(keys, k.entry.claim.order.part.counter)
 	}
-	if len(keys) == 0 && len(asked) == 0 {
+	if len(keys) == 0 && len(a.asked) == 0 {
 		return nil
 	}
 	// All that will be written to, at once: what is locked later might be locked by one who waits for these.
@@ -419,7 +429,7 @@ func (a *admission) judge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, ask := range asked {
+	for _, ask := range a.asked {
 		if err := a.admit(ask, counters); err != nil {
 			return err
 		}
@@ -427,14 +437,17 @@ func (a *admission) judge(ctx context.Context) error {
 	for _, k := range keeps {
 		a.keepLease(k, counters)
 	}
-	return a.lookAgain(ctx, asked)
+	return nil
 }
 
 // lookAgain looks once more for the reservations of requests that were refused and had none: another process may have been
 // admitted with the same request since, and hold the very room that is lacking.
-func (a *admission) lookAgain(ctx context.Context, asked []asking) error {
+func (a *admission) lookAgain(ctx context.Context) error {
+	if a.foreseen != nil {
+		return nil // nobody is refused then, or something else was foreseen
+	}
 	var keys []ReservationKey
-	for _, ask := range asked {
+	for _, ask := range a.asked {
 		if c := ask.entry.claim; ask.entry.err != nil && c.named && a.rows[c.key] == nil {
 			keys = append(keys, c.key)
 		}
@@ -518,6 +531,11 @@ func (a *admission) lock(ctx context.Context, keys []CounterKey) (tallies, error
 	if len(keys) == 0 {
 		return counters, nil
 	}
+	if a.foresees { // they are locked by being written to
+		for _, key := range keys {
+			a.adds[key] = a.adds[key]
+		}
+	}
 	locked, err := a.lockCounters(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("lock counters: %w", err)
@@ -539,7 +557,10 @@ func (a *admission) lock(ctx context.Context, keys []CounterKey) (tallies, error
 }
 
 func (a *admission) lockCounters(ctx context.Context, keys []CounterKey) (map[CounterKey]Counter, error) {
-	if !a.opened {
+	switch {
+	case a.imagined:
+		return nil, nil
+	case !a.opened:
 		return a.tx.LockCounters(ctx, keys)
 	}
 	for _, key := range keys {
@@ -599,7 +620,7 @@ func (a *admission) admit(ask asking, counters tallies) error {
 		return nil
 	}
 	e.conclude(nil)
-	e.claim.row = j.reservation(ask.request, a.now.Add(e.claim.ttl))
+	e.claim.row = j.reservation(ask.request, a.stamp.Add(e.claim.ttl))
 	a.put(e.claim.row)
 	return nil
 }
@@ -619,6 +640,45 @@ func (a *admission) put(admitted StoredReservation) {
 
 // write writes what became of counters, sums of usage and reservations, and makes the alerts.
 func (a *admission) write(ctx context.Context) error {
+	w := a.writes()
+	if err := a.apply(ctx, w); err != nil {
+		return err
+	}
+	for _, counter := range a.after {
+		if err := counter.sound(); err != nil {
+			return fmt.Errorf("count: %w", err)
+		}
+	}
+	alerts := a.core.crossings(a.charges, a.after)
+	alerts.Alerts = append(alerts.Alerts, a.blocked(a.after)...)
+	if len(alerts.Alerts) == 0 && len(alerts.Counters) == 0 {
+		return nil
+	}
+	if _, err := a.tx.Apply(ctx, alerts); err != nil {
+		return fmt.Errorf("store alerts: %w", err)
+	}
+	return nil
+}
+
+// apply writes, unless what was foreseen was written with the first steps: then it must be the same.
+func (a *admission) apply(ctx context.Context, w Writes) (err error) {
+	switch {
+	case a.foreseen != nil && !w.are(a.foreseen):
+		return errUnforeseen
+	case a.foreseen != nil, w.nothing():
+		return nil
+	}
+	if a.after, err = a.tx.Apply(ctx, w); errors.Is(err, ErrConflict) {
+		return errRetaken
+	}
+	if err != nil {
+		return fmt.Errorf("count: %w", err)
+	}
+	return nil
+}
+
+// writes returns what became of counters, sums of usage and reservations, in ascending order.
+func (a *admission) writes() Writes {
 	w := Writes{Usage: a.charges.usage()}
 	for _, charged := range a.charges.counters() {
 		tally := a.adds[charged.CounterKey]
@@ -626,13 +686,13 @@ func (a *admission) write(ctx context.Context) error {
 		a.adds[charged.CounterKey] = tally
 	}
 	for key, tally := range a.adds {
-		if tally != (Tally{}) {
+		if tally != (Tally{}) || a.foresees {
 			w.Counters = append(w.Counters, Counter{CounterKey: key, Tally: tally})
 		}
 	}
 	slices.SortFunc(w.Counters, func(a, b Counter) int { return a.Compare(b.CounterKey) })
-	for key, r := range a.rows {
-		switch {
+	for _, key := range slices.SortedFunc(maps.Keys(a.rows), ReservationKey.Compare) {
+		switch r := a.rows[key]; {
 		case r.gone && r.stands:
 			w.DeleteReservations = append(w.DeleteReservations, key)
 		case r.gone || !r.changed:
@@ -642,31 +702,7 @@ func (a *admission) write(ctx context.Context) error {
 			w.AddReservations = append(w.AddReservations, r.StoredReservation)
 		}
 	}
-	if w.nothing() {
-		return nil
-	}
-	after, err := a.tx.Apply(ctx, w)
-	a.after = after
-	if errors.Is(err, ErrConflict) {
-		return errRetaken
-	}
-	if err != nil {
-		return fmt.Errorf("count: %w", err)
-	}
-	for _, counter := range after {
-		if err := counter.sound(); err != nil {
-			return fmt.Errorf("count: %w", err)
-		}
-	}
-	alerts := a.core.crossings(a.charges, after)
-	alerts.Alerts = append(alerts.Alerts, a.blocked(after)...)
-	if len(alerts.Alerts) == 0 && len(alerts.Counters) == 0 {
-		return nil
-	}
-	if _, err := a.tx.Apply(ctx, alerts); err != nil {
-		return fmt.Errorf("store alerts: %w", err)
-	}
-	return nil
+	return w
 }
 
 func (w *Writes) nothing() bool {

@@ -55,6 +55,7 @@ func openOptions(t testing.TB, o budget.Options) *fixture {
 	}
 	o.Now, o.NewID = f.clock, f.id
 	f.Ledger = budget.NewLedger(f.seen, &o)
+	f.StopClock()
 	return f
 }
 

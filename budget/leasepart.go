@@ -21,13 +21,14 @@ type part struct {
 	stands  bool          // the row may stand in the store
 	lost    bool          // it does not any more, or has nothing to do with the counter
 
-	holds   int64  // the row, as the store said last
-	held    int64  // what of that may be used
-	out     int64  // admitted, and not settled or released yet
-	most    int64  // what the row holds beyond this is to be given back
-	until   moment // admits before
-	version int64  // of the catalog by which it was granted
-	limit   int64  // of the budget then
+	stored  *StoredReservation // the row, as the store said last; nil: that is not known
+	holds   int64              // the row
+	held    int64              // what of that may be used
+	out     int64              // admitted, and not settled or released yet
+	most    int64              // what the row holds beyond this is to be given back
+	until   moment             // admits before
+	version int64              // of the catalog by which it was granted
+	limit   int64              // of the budget then
 
 	due     bool          // the keeper was told
 	short   bool          // a request lacked room
@@ -309,7 +310,8 @@ func (l *leases) learnRow(p *part, r *row) {
 		return
 	}
 	if !p.lost {
-		p.holds = r.Holds[0].Units
+		stored := r.StoredReservation
+		p.stored, p.holds = &stored, stored.Holds[0].Units
 		p.held = min(p.holds, p.most)
 	}
 }
@@ -376,7 +378,7 @@ func (l *leases) flushed(entries []*entry, err error) {
 		unknown := errors.Is(err, ErrOutcomeUnknown) || errors.Is(e.err, ErrOutcomeUnknown)
 		for _, s := range e.claim.shares {
 			if unknown {
-				s.part.until = moment{}
+				s.part.until, s.part.stored = moment{}, nil
 				l.ask(s.part)
 			}
 		}
@@ -384,6 +386,7 @@ func (l *leases) flushed(entries []*entry, err error) {
 			e.claim.leased.settling--
 		}
 		if o := e.claim.order; o != nil && unknown {
+			o.part.stored = nil
 			l.ask(o.part)
 		}
 	}

@@ -23,16 +23,18 @@ type Ledger struct {
 
 // core is what a ledger shares with those derived from it by By.
 type core struct {
-	store    Store
-	options  Options
-	cache    *cache
-	guesses  guesses // that events are new
-	openings guesses // that reservations are as they were
-	outage   outage
-	leases   *leases // nil: there are none
-	quiet    bool    // makes no alerts
-	pause    func(ctx context.Context, d time.Duration) error
-	queue    *queue // nil: bound to a caller's transaction, nothing is grouped
+	store      Store
+	options    Options
+	cache      *cache
+	guesses    guesses // that events are new
+	openings   guesses // that reservations are as they were
+	foresights guesses // that requests fit
+	storeClock storeClock
+	outage     outage
+	leases     *leases // nil: there are none
+	quiet      bool    // makes no alerts
+	pause      func(ctx context.Context, d time.Duration) error
+	queue      *queue // nil: bound to a caller's transaction, nothing is grouped
 }
 
 // Options configures a [Ledger]. A nil *Options means all defaults.
@@ -99,7 +101,7 @@ type Op struct {
 
 // NewLedger returns a ledger on this store.
 func NewLedger(s Store, o *Options) *Ledger {
-	c := &core{store: s, cache: &cache{}, pause: pause}
+	c := &core{store: s, cache: &cache{}, pause: pause, storeClock: storeClock{here: time.Now}}
 	if o != nil {
 		c.options = *o
 	}
@@ -157,17 +159,22 @@ func (l *Ledger) WithStore(s Store) *Ledger {
 	// No leases: what is held for a transaction of the caller's is to be written in it.
 	//
 	// A cache of its own: what the caller's transaction changed must not be seen by others, for it may be rolled back.
-	return &Ledger{core: &core{store: s, options: l.options, cache: &cache{}, pause: l.pause, quiet: l.quiet}, actor: l.actor}
+	return &Ledger{core: l.besides(s, l.quiet), actor: l.actor}
 }
 
 // WithoutAlerts returns a ledger like l that makes no alerts, for usage of long ago that is brought in from elsewhere. A
 // level that is reached through it is not alerted about later either, until it is left and reached again. It has no leases.
 func (l *Ledger) WithoutAlerts() *Ledger {
-	c := &core{store: l.store, options: l.options, cache: &cache{}, pause: l.pause, quiet: true}
+	c := l.besides(l.store, true)
 	if l.queue != nil {
 		c.queue = newQueue(c.flush)
 	}
 	return &Ledger{core: c, actor: l.actor}
+}
+
+// besides returns a core with the same options, and without a queue or leases.
+func (c *core) besides(s Store, quiet bool) *core {
+	return &core{store: s, options: c.options, cache: &cache{}, pause: c.pause, storeClock: storeClock{here: c.storeClock.here}, quiet: quiet}
 }
 
 // pause waits, unless ctx ends before.

@@ -7,9 +7,9 @@ import (
 
 // open takes the first steps of the transaction in one, guessing what they will find: that events are new, that what is
 // settled still holds, that nothing else must be locked. What turns out otherwise is ErrGuessedWrong, and one step is
-// taken after the other.
-func (a *admission) open(ctx context.Context, o Opener) error {
-	opening := Opening{Look: a.reserved()}
+// taken after the other. With foresee, it also writes what will have to be written, if that can be foreseen.
+func (a *admission) open(ctx context.Context, o Opener, foresee bool) error {
+	var opening Opening
 	opening.Keys, opening.Overdue = a.wanted()
 	batch := a.batch()
 	opening.Events = batch.events
@@ -18,21 +18,38 @@ func (a *admission) open(ctx context.Context, o Opener) error {
 		return err
 	}
 	var err error
-	if opening.Counters, err = a.askedOf(); err != nil {
-		return err
+	if foresee {
+		if opening.Writes, err = a.foresee(ctx); err != nil {
+			return err
+		}
+	}
+	if opening.Writes == nil {
+		opening.Look = a.reserved()
+		if opening.Counters, err = a.askedOf(); err != nil {
+			return err
+		}
 	}
 	opened, err := o.Open(ctx, opening)
 	if err != nil {
-		return err
+		return unforeseen(err)
 	}
 	if err := a.took(opened.Taken, opening.Keys, opening.Overdue); err != nil {
 		return err
 	}
 	a.settled, a.locked, a.opened = opened.Settled, opened.Counters, true
+	if w := opening.Writes; w != nil {
+		a.foreseen, a.after = w, opened.Counters
+		if a.locked, err = w.before(a.after); err != nil {
+			return err
+		}
+	}
 	for _, e := range a.entries {
 		if c := e.claim; c != nil && !a.asGuessed(c) {
 			return ErrGuessedWrong
 		}
+	}
+	if a.foresees && !a.inTime() {
+		return errUnforeseen
 	}
 	return nil
 }

@@ -204,6 +204,7 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 		guesses = &c.openings
 	}
 	guess := guesses.next()
+	foresee := claims && guess && c.foresights.next()
 	var a *admission
 	var after map[CounterKey]Counter
 	for {
@@ -214,7 +215,7 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 		err = c.store.Update(ctx, func(tx Tx) (err error) {
 			if !claims {
 				after, err = c.recordIn(ctx, tx, entries, known, guess)
-			} else if a, err = c.admitIn(ctx, tx, entries, known, guess); err == nil {
+			} else if a, err = c.admitIn(ctx, tx, entries, known, guess, foresee); err == nil {
 				after = a.after
 			}
 			return err
@@ -226,9 +227,12 @@ func (c *core) recordCurrent(ctx context.Context, entries []*entry) error {
 			if err := c.sweep(ctx); err != nil {
 				return err
 			}
+		case foresee && errors.Is(err, errUnforeseen):
+			foresee = false
+			c.foresights.wrong()
 		// A sum that overflows may do so by events that are not new.
 		case guess && (errors.Is(err, ErrGuessedWrong) || errors.Is(err, ErrOverflow)):
-			guess = false
+			guess, foresee = false, false
 			guesses.wrong()
 		case errors.Is(err, errStale):
 			c.cache.forget(known.catalog.Version)

@@ -119,9 +119,9 @@ func (r *Reservation) Release(ctx context.Context) error {
 		if r.unheld {
 			return nil
 		}
-		key := r.Key()
-		if err := r.ledger.release(ctx, key, r.leased); err != nil {
-			return fmt.Errorf("release reservation %q: %w", key.ID, err)
+		row := r.stored()
+		if err := r.ledger.release(ctx, row, r.leased); err != nil {
+			return fmt.Errorf("release reservation %q: %w", row.ID, err)
 		}
 		return nil
 	})

@@ -113,7 +113,7 @@ func (e *entry) stored(err error) (StoredReservation, error) {
 func newClaim(what act, r StoredReservation, now time.Time) *entry {
 	return &entry{
 		event: StoredEvent{ID: r.ID, Subject: r.Subject, RecordedAt: now},
-		claim: &claim{act: what, key: r.Key(), named: true},
+		claim: &claim{act: what, key: r.Key(), named: true, stands: r.asStored()},
 	}
 }
 
@@ -196,7 +196,7 @@ func (l *Ledger) settleEntry(r StoredReservation, s Settlement, flags EventFlags
 	if e.err != nil {
 		return nil, e.err
 	}
-	e.claim = &claim{act: settle, key: r.Key(), named: true}
+	e.claim = &claim{act: settle, key: r.Key(), named: true, stands: r.asStored()}
 	return e, nil
 }
 
@@ -232,7 +232,8 @@ func (l *Ledger) submitSettle(ctx context.Context, e *entry) (Result, error) {
 func (l *Ledger) Release(ctx context.Context, key ReservationKey) error {
 	err := validateKey(key)
 	if err == nil {
-		err = l.release(ctx, key, l.leases.find(key))
+		r := StoredReservation{ID: key.ID, Subject: usage.Subject{Tenant: key.Tenant}}
+		err = l.release(ctx, r, l.leases.find(key))
 	}
 	if err != nil {
 		return fmt.Errorf("release reservation %q: %w", key.ID, err)
@@ -241,7 +242,7 @@ func (l *Ledger) Release(ctx context.Context, key ReservationKey) error {
 }
 
 // release gives back what the reservation holds; x is nil if it is one of the store's.
-func (l *Ledger) release(ctx context.Context, key ReservationKey, x *leased) error {
+func (l *Ledger) release(ctx context.Context, r StoredReservation, x *leased) error {
 	if x != nil {
 		running, err := l.leases.release(x)
 		if err == nil && !running {
@@ -251,7 +252,6 @@ func (l *Ledger) release(ctx context.Context, key ReservationKey, x *leased) err
 			return err
 		}
 	}
-	r := StoredReservation{ID: key.ID, Subject: usage.Subject{Tenant: key.Tenant}}
 	return l.submitClaim(ctx, newClaim(release, r, l.now()))
 }
 

@@ -145,7 +145,7 @@ type Opener interface {
 	// Open does what Fence with Shared, TakeReservations, InsertEvents and LockCounters do, one after the other, and
 	// between the second and the third looks which of the events it is to look for stand. If an event that is to be
 	// inserted is not new, it returns ErrGuessedWrong, and the transaction can only be given up. It is the first step of
-	// its transaction.
+	// its transaction. With Writes it does what Apply does in the place of LockCounters, and returns its errors.
 	Open(ctx context.Context, o Opening) (Opened, error)
 }
 
@@ -156,13 +156,14 @@ type Opening struct {
 	Look     []EventKey       // to look for
 	Events   []StoredEvent    // to insert
 	Counters []CounterKey     // to lock
+	Writes   *Writes          // to apply, instead of locking; nil: nothing
 }
 
 // Opened is what an [Opener] found.
 type Opened struct {
 	Taken
-	Settled  map[EventKey]bool // those of Look under which an event stands
-	Counters map[CounterKey]Counter
+	Settled  map[EventKey]bool      // those of Look under which an event stands
+	Counters map[CounterKey]Counter // those locked, or as they are after Writes
 }
 
 // FenceMode says whom a fence keeps out.

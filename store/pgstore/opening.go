@@ -46,9 +46,11 @@ func (e *engine) Open(ctx context.Context, conn *sql.Conn, o budget.Opening) (op
 			return err
 		})
 	}
-	if len(o.Counters) > 0 {
-		w := bunstore.Locking(o.Counters)
-		text, args := e.applying(&w)
+	w := bunstore.Locking(o.Counters)
+	if o.Writes != nil {
+		w = *o.Writes
+	}
+	if text, args := e.applying(&w); text != "" {
 		add(text, args, func(scan func(...any) error) error {
 			locked, err := scanApplied(scan, &w, nil)
 			for _, c := range locked {

@@ -25,6 +25,8 @@ func openers() section[*test] {
 		{"Open of nothing returns the version and the time", openerOfNothing},
 		{"Open with an event that is not new guesses wrong and nothing stays", openerNotNew},
 		{"Open that is followed by an error leaves nothing", openerFollowed},
+		{"Open with Writes does what Apply does instead of locking", openerWrites},
+		{"Open with Writes of a reservation whose id is taken is ErrConflict and nothing stays", openerTaken},
 	}}
 }
 
@@ -88,6 +90,46 @@ func openerOpens(t *test) {
 	equal(t, "what follows is added", budget.Tally{Recorded: 3, Reserved: 4}, after[o.Counters[0]].Tally)
 	equal(t, "the events are stored", []budget.StoredEvent{event("a", "new"), event("a", "settled")}, t.events())
 	equal(t, "what follows is written", 0, len(read(t, budget.ReadTx.Reservations, budget.ReservationQuery{})))
+}
+
+func openerWrites(t *test) {
+	o, named, overdue := t.openings()
+	reserved := reservation("a", "reserved")
+	o.Look, o.Counters = nil, nil
+	o.Writes = &budget.Writes{
+		Counters: []budget.Counter{
+			counter(counterKey("budget", "", 0), budget.Tally{Recorded: 2, Reserved: 4}),
+			counter(counterKey("budget", "new", 0), budget.Tally{}),
+		},
+		AddReservations:    []budget.StoredReservation{reserved},
+		DeleteReservations: []budget.ReservationKey{named.Key()},
+	}
+	opened, able, err := t.open(o, func(budget.Tx) error { return nil })
+	if !able {
+		return
+	}
+	equal(t, "Open succeeds", nil, err)
+	equal(t, "it takes the reservations as they were before", map[budget.ReservationKey]budget.StoredReservation{
+		named.Key(): named, overdue.Key(): overdue,
+	}, opened.Reservations)
+	equal(t, "it returns the counters as they are after", map[budget.CounterKey]budget.Counter{
+		o.Writes.Counters[0].CounterKey: counter(counterKey("budget", "", 0), budget.Tally{Recorded: 5, Reserved: 4}),
+		o.Writes.Counters[1].CounterKey: o.Writes.Counters[1],
+	}, opened.Counters)
+	equal(t, "the events are stored", []budget.StoredEvent{event("a", "new"), event("a", "settled")}, t.events())
+	equal(t, "reservations are added and deleted", []budget.StoredReservation{reserved, overdue}, t.reservations())
+}
+
+func openerTaken(t *test) {
+	o, _, _ := t.openings()
+	for _, taken := range []budget.StoredReservation{reservation("a", "named"), reservation("a", "settled")} {
+		o.Writes = &budget.Writes{AddReservations: []budget.StoredReservation{reservation("a", "free"), taken}}
+		before := t.contents()
+		if _, able, err := t.open(o, func(budget.Tx) error { return nil }); able {
+			equal(t, "an id that is taken is ErrConflict", true, errors.Is(err, budget.ErrConflict))
+			equal(t, "nothing stays", before, t.contents())
+		}
+	}
 }
 
 func openerOfNothing(t *test) {
