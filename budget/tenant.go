@@ -22,6 +22,18 @@ type Tenant struct {
 	UpdatedAt time.Time // of the name and the slug; CreatedAt until their first change
 }
 
+// MarshalJSON writes t with its title as name; a slug that it has not is null.
+func (t Tenant) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		ID        string    `json:"id"`
+		Name      string    `json:"name"`
+		Slug      *string   `json:"slug"`
+		Licenses  []License `json:"licenses"`
+		CreatedAt time.Time `json:"created_at"`
+		UpdatedAt time.Time `json:"updated_at"`
+	}{t.ID, t.Title(), optionalString(t.Slug), append([]License{}, t.Licenses...), t.CreatedAt, t.UpdatedAt})
+}
+
 // Title returns t's name, its id if it has none.
 func (t *Tenant) Title() string {
 	if t.Name == "" {

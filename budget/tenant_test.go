@@ -53,6 +53,10 @@ func TestTenants(t *testing.T) {
 	}, trail); diff != "" {
 		t.Errorf("changes are audited, and what changes nothing is none (-want +got):\n%s", diff)
 	}
+	const stored = `{"id":"acme","name":"Acme Inc.","slug":"a","licenses":[],"created_at":"2026-03-10T12:00:00Z","updated_at":"2026-03-10T13:00:00Z"}`
+	if diff := cmp.Diff(stored, asJSON(t, f.tenant("acme"))); diff != "" {
+		t.Errorf("in JSON (-want +got):\n%s", diff)
+	}
 	_, err := f.Tenant(t.Context(), "other")
 	is(t, err, budget.ErrNotFound)
 }

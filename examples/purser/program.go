@@ -125,24 +125,27 @@ func (p *program) message(ctx context.Context, err error) string {
 
 // flagNames has the flags for fields that are named otherwise.
 var flagNames = map[string]string{
-	"url":               "db",
-	"time_zone":         "zone",
-	"week_start":        "period",
-	"start_day":         "period",
-	"start_month":       "period",
-	"every":             "period",
-	"unit":              "period",
-	"anchor":            "period",
-	"warning_percent":   "warning",
-	"critical_percent":  "critical",
-	"extra_percents":    "threshold",
-	"allowed_resources": "allow-resource",
-	"labels":            "label",
-	"columns":           "map",
-	"bucket":            "by",
-	"span":              "from",
-	"time":              "at",
-	"extend_by":         "by",
+	"url":                    "db",
+	"time_zone":              "zone",
+	"week_start":             "period",
+	"start_day":              "period",
+	"start_month":            "period",
+	"every":                  "period",
+	"unit":                   "period",
+	"anchor":                 "period",
+	"warning_percent":        "warning",
+	"budget_warning_percent": "warning",
+	"critical_percent":       "critical",
+	"extra_percents":         "threshold",
+	"allowed_resources":      "allow-resource",
+	"labels":                 "label",
+	"columns":                "map",
+	"bucket":                 "by",
+	"span":                   "from",
+	"time":                   "at",
+	"extend_by":              "by",
+	"credits_total":          "credits",
+	"token_budget_usd":       "money",
 }
 
 // flagOf returns the flag that sets a field, as it is written, or the field if there is none.
@@ -182,7 +185,8 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.demo(), p.importFiles(), p.budgets(), p.status(), p.history(), p.forecast(), p.top(), p.alerts(),
 		p.check(), p.reserve(), p.settle(), p.release(), p.extend(), p.reservations(), p.load(), p.loadProcess(),
-		p.adjust(), p.correct(), p.audit(), p.verify(), p.migrate(),
+		p.tenants(), p.licenses(), p.reports(), p.export(),
+		p.adjust(), p.correct(), p.audit(), p.verify(), p.prune(), p.migrate(),
 	)
 	return root
 }

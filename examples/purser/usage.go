@@ -21,6 +21,21 @@ func (s *spanFlags) register(c *cobra.Command, without string) {
 
 func (s *spanFlags) given() bool { return !s.from.time.IsZero() || !s.to.time.IsZero() }
 
+// bounds returns the span, open at the side that is not given, and the zero one if neither is.
+func (s *spanFlags) bounds(zone *time.Location) period.Bounds {
+	if !s.given() {
+		return period.Bounds{}
+	}
+	span := period.Bounds{Start: s.from.in(zone), End: s.to.in(zone)}
+	if span.Start.IsZero() {
+		span.Start = usage.MinTime
+	}
+	if span.End.IsZero() {
+		span.End = usage.EndTime
+	}
+	return span
+}
+
 func (p *program) history() *cobra.Command {
 	var q budget.HistoryQuery
 	var span spanFlags
@@ -96,6 +111,7 @@ func (p *program) top() *cobra.Command {
 	var q budget.TopQuery
 	var span spanFlags
 	var by string
+	var zone *time.Location
 	q.Metric = usage.Dollars
 	c := &cobra.Command{
 		Use:   "top --by DIMENSION",
@@ -108,21 +124,14 @@ func (p *program) top() *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVar(&by, "by", "", "`dimension`: tenant, user, api_key or resource")
 	span.register(c, "of all time")
+	flags.Var(zoneFlag(&zone), "zone", "time zone in which dates begin, such as Europe/Berlin (default UTC)")
 	flags.Var(into(&q.Where, "dimension=value"), "where", "only usage with this `dimension=value`; may be repeated")
 	flags.Var(metricFlag(&q.Metric), "metric", "order by this metric")
 	flags.Var(most(&q.N), "limit", "at most so many (default all)")
 	cobra.CheckErr(c.MarkFlagRequired("by"))
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
 		q.By = usage.Dimension(by)
-		if span.given() {
-			q.Span = period.Bounds{Start: span.from.time, End: span.to.time}
-			if q.Span.Start.IsZero() {
-				q.Span.Start = usage.MinTime
-			}
-			if q.Span.End.IsZero() {
-				q.Span.End = usage.EndTime
-			}
-		}
+		q.Span = span.bounds(zone)
 		groups, err := l.Top(ctx, q)
 		if err != nil {
 			return err

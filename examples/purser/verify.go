@@ -128,8 +128,8 @@ func (p *program) migrate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Make the tables of a database, or bring them up to date",
-		Long: "Make the tables of a database, or bring them up to date. import, demo and budget create do so on their own; the\n" +
-			"other commands leave the tables as they are.",
+		Long: "Make the tables of a database, or bring them up to date. import, demo, budget create, tenant put and\n" +
+			"license create do so on their own; the other commands leave the tables as they are.",
 		Example: `  purser migrate --db postgres://localhost/billing`,
 		Args:    arguments(0, 0, ""),
 	}
