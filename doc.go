@@ -23,6 +23,7 @@
 // Where to start:
 //   - budget: what a budget counts, and the Ledger that reserves, settles, records, and says how budgets stand
 //   - usage: events, amounts and metrics
+//   - usage/price, usage/provider: what usage costs by price lists, and what model providers report as used
 //   - period: schedules, and the periods that instants fall in
 //   - alert: levels, thresholds and when they are crossed
 //   - store: SQLite, Postgres, or memory for tests

@@ -52,6 +52,7 @@ func (p *program) check() *cobra.Command {
 		Args: arguments(0, 0, ""),
 	}
 	r.register(c)
+	p.pricesFlag(c)
 	c.Flags().Var(instantFlag(&at), "at", "in the periods that hold this time (default now)")
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
 		if at.time.IsZero() {
@@ -120,6 +121,7 @@ func (p *program) reserve() *cobra.Command {
 		Args: arguments(0, 0, ""),
 	}
 	r.register(c)
+	p.pricesFlag(c)
 	c.Flags().StringVar(&id, "id", "", "id that makes it safe to send again, and by which to settle; made unless given")
 	c.Flags().Var(duration(&ttl), "ttl", "how long it holds unless extended, at most 168h (default 10m)")
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
@@ -223,6 +225,7 @@ func (p *program) settle() *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVar(&tenant, "tenant", "", "of the reservation")
 	amounts.register(c, "used", "used (default 1)")
+	p.pricesFlag(c)
 	amounts.require(c)
 	flags.StringVar(&resource, "resource", "", "the model or endpoint that did it (default that of the reservation)")
 	flags.Var(into(&labels, "name=value"), "label", "instead of the reservation's labels, `name=value`; may be repeated")

@@ -20,6 +20,7 @@ import (
 	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/store"
 	"github.com/purser-go/purser/usage"
+	"github.com/purser-go/purser/usage/price"
 )
 
 func (p *program) demo() *cobra.Command {
@@ -56,8 +57,12 @@ func (p *program) runDemo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &demo{program: p}
-	d.ledger = budget.NewLedger(s, &budget.Options{Now: func() time.Time { return d.now }}).By("demo")
+	prices, err := trace.Prices()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	d := &demo{program: p, prices: prices}
+	d.ledger = budget.NewLedger(s, &budget.Options{Now: func() time.Time { return d.now }, Prices: prices}).By("demo")
 	return errors.Join(d.run(ctx), s.Close())
 }
 
@@ -65,6 +70,7 @@ func (p *program) runDemo(ctx context.Context) error {
 type demo struct {
 	program *program
 	ledger  *budget.Ledger
+	prices  *price.List
 	now     time.Time
 
 	start     time.Time // the clock's first minute
@@ -176,6 +182,8 @@ type report struct {
 type admissionJSON struct {
 	Reserved reservationJSON `json:"reserved"`
 	Settled  settledJSON     `json:"settled"`
+	Cost     exact           `json:"cost"`
+	PricedBy string          `json:"priced_by"`
 	Refused  refusalJSON     `json:"refused"`
 }
 
@@ -202,16 +210,19 @@ func (d *demo) report(ctx context.Context) (report, error) {
 	return r, err
 }
 
+// asked is the model that the demo's own request goes to.
+const asked = "claude-sonnet-4-5"
+
 // The request with which the demo shows what a reservation is, and what it then turns out to have used.
 var (
-	estimated = usage.Amounts{InputTokens: 12_000, OutputTokens: 8_000, Cost: new(decimal.RequireFromString("0.156"))}
-	spent     = usage.Amounts{InputTokens: 12_000, OutputTokens: 3_251, Cost: new(decimal.RequireFromString("0.084765"))}
+	estimated = usage.Amounts{InputTokens: 12_000, OutputTokens: 8_000}
+	spent     = usage.Amounts{InputTokens: 12_000, OutputTokens: 3_251}
 )
 
 // admit reserves and settles a request of a user who has room, and tries the same for one who has none.
 func (d *demo) admit(ctx context.Context) (a admissionJSON, err error) {
 	request := func(user string) budget.Request {
-		subject := usage.Subject{Tenant: "globex", User: user, APIKey: "globex-app", Resource: "code"}
+		subject := usage.Subject{Tenant: "globex", User: user, APIKey: "globex-app", Resource: asked}
 		return budget.Request{ID: user + "-1", Subject: subject, Estimate: estimated}
 	}
 	res, err := d.ledger.Reserve(ctx, request("eve"))
@@ -226,6 +237,11 @@ func (d *demo) admit(ctx context.Context) (a admissionJSON, err error) {
 		return a, err
 	}
 	a.Settled = settledJSON{result.ID, result.Outcome, result.Late}
+	quote, err := d.prices.Quote(price.Query{Model: asked, At: res.Time(), Classes: price.ClassesOf(spent), Requests: 1})
+	if err != nil {
+		return a, err
+	}
+	a.Cost, a.PricedBy = exact(quote.Total()), quote.By
 	_, err = d.ledger.Reserve(ctx, request("dan"))
 	if !isRefusal(err) {
 		return a, errors.Join(errors.New("a request above the limit was admitted"), err)
@@ -314,8 +330,8 @@ func (d *demo) showAdmission(a admissionJSON) {
 	w := d.program.stdout
 	fmt.Fprintf(w, "\nWhat a request of eve may use is reserved before it is sent\n\n")
 	printHolds(w, a.Reserved)
-	fmt.Fprintf(w, "\nand settled when it is answered: %s, %s tokens and %s dollars. The same request of dan gets no answer:\n\n",
-		a.Settled.Outcome, whole(spent.InputTokens+spent.OutputTokens), spent.Cost)
+	fmt.Fprintf(w, "\nand settled when it is answered: %s, %s tokens and %s dollars by %s.\nThe same request of dan gets no answer:\n\n",
+		a.Settled.Outcome, whole(spent.InputTokens+spent.OutputTokens), decimal.Decimal(a.Cost), a.PricedBy)
 	printRefusal(w, a.Refused)
 }
 

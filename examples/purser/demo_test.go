@@ -17,7 +17,7 @@ func TestTheDemoShowsEverythingAndItsCommandsWork(t *testing.T) {
 		trace.Attribution(), trace.Rule, "28,185 requests were recorded and counted in ",
 		"  ok  ", "  warning  ", "  critical  ", "  exceeded  ", "user=dan", "Key acme-batch, hourly", "2023-11-16 19:14:19 UTC",
 		`Budget "initech, monthly" has used 80.`, "Tokens per minute", "18:15", "19:14",
-		"20,000 tokens  Each user, daily        user=eve  2023-11-16\n", "recorded, 15,251 tokens and 0.084765 dollars",
+		"20,000 tokens  Each user, daily        user=eve  2023-11-16\n", "recorded, 15,251 tokens and 0.084765 dollars by trace anthropic/claude-sonnet-4-5.\n",
 		"Each user, daily  user=dan     20,000          0  10,000,000 tokens  2023-11-17\n",
 	} {
 		if !strings.Contains(text, want) {

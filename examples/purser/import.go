@@ -31,7 +31,8 @@ standard input. The columns, or members, are
   cache_read_tokens, total_tokens, requests, runs, cost
 
 and all others are labels. A timestamp is as in RFC 3339; without an offset it is UTC. A row without a timestamp is of now,
-one without requests is one request, one without a cost has none.
+one without requests is one request, one without a cost has none, or that of --prices: its resource is the model, a column
+provider says who answered.
 
 A row without id gets one from all bytes of the file up to its end. So a file can be imported again, also when rows were added
 to it: each row counts once. Two files that begin alike but are not the same need an --id-salt.
@@ -51,6 +52,7 @@ Bad rows are reported and the others recorded; it exits with 1 if there were any
 	flags.StringVar(&o.Defaults.APIKey, "api-key", "", "API key of rows without one")
 	flags.StringVar(&o.Defaults.Resource, "resource", "", "resource of rows without one")
 	flags.StringVar(&o.IDSalt, "id-salt", "", "`text` that makes ids others than those of a file that begins alike")
+	p.pricesFlag(c)
 	flags.BoolVar(&noAlerts, "no-alerts", false, "make no alerts of the levels that are reached, as for usage of long ago")
 	c.RunE = func(c *cobra.Command, files []string) error {
 		p.command = c
@@ -122,18 +124,17 @@ func (i *importing) file(ctx context.Context, name string) error {
 		for _, row := range bad {
 			i.showBad(name, row)
 		}
-		i.line.update(i.sum.Rows(), i.rows())
+		i.line.update(i.sum.Rows(), estimate(i.sum.Rows(), i.read.Load(), i.size))
 	})
 	return err
 }
 
-// rows returns how many rows the files have if the rest of their bytes is like what was read.
-func (i *importing) rows() int64 {
-	read := i.read.Load()
+// estimate returns how many there are in all if the rest of the bytes is like those that were read.
+func estimate(done, read, size int64) int64 {
 	if read == 0 {
 		return 0
 	}
-	return int64(float64(i.sum.Rows()) * float64(i.size) / float64(read))
+	return int64(float64(done) * float64(size) / float64(read))
 }
 
 // open opens the file of this name, or standard input for -.

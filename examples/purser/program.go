@@ -39,6 +39,7 @@ type program struct {
 	db    string
 	json  bool
 	actor string
+	lists []string // of prices
 
 	command *cobra.Command // that runs; nil until the command line was understood
 }
@@ -183,7 +184,7 @@ func (p *program) root() *cobra.Command {
 	flags.BoolVar(&p.json, "json", false, "print data as JSON")
 	flags.StringVar(&p.actor, "actor", os.Getenv("USER"), "`name` under which changes are audited")
 	root.AddCommand(
-		p.demo(), p.importFiles(), p.budgets(), p.status(), p.history(), p.forecast(), p.top(), p.alerts(),
+		p.demo(), p.importFiles(), p.price(), p.budgets(), p.status(), p.history(), p.forecast(), p.top(), p.alerts(),
 		p.check(), p.reserve(), p.settle(), p.release(), p.extend(), p.reservations(), p.load(), p.loadProcess(),
 		p.tenants(), p.licenses(), p.reports(), p.export(),
 		p.adjust(), p.correct(), p.audit(), p.verify(), p.prune(), p.migrate(),
@@ -220,7 +221,15 @@ func (p *program) makes(do action) func(*cobra.Command, []string) error {
 
 func (p *program) withLedger(o *store.Options, do action) func(*cobra.Command, []string) error {
 	return p.withStore(o, func(ctx context.Context, s budget.Store, args []string) error {
-		return do(ctx, budget.NewLedger(s, nil).By(p.actor), args)
+		var options budget.Options
+		if len(p.lists) > 0 {
+			prices, err := p.priceList(p.lists)
+			if err != nil {
+				return err
+			}
+			options.Prices = prices
+		}
+		return do(ctx, budget.NewLedger(s, &options).By(p.actor), args)
 	})
 }
 

@@ -1,6 +1,7 @@
 package price
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,24 @@ import (
 	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/usage"
 )
+
+// Read reads a list in whichever of the formats it is: a JSON array as [ReadGenAI], a JSON object as [ReadLiteLLM], anything
+// else as [ReadCSV].
+func Read(name string, r io.Reader) (*List, error) {
+	data, err := readAll(r)
+	if err != nil {
+		return nil, err
+	}
+	text := bytes.TrimLeft(bytes.TrimPrefix(data, []byte("\ufeff")), " \t\r\n")
+	switch {
+	case bytes.HasPrefix(text, []byte("[")):
+		return ReadGenAI(name, bytes.NewReader(text))
+	case bytes.HasPrefix(text, []byte("{")):
+		return ReadLiteLLM(name, bytes.NewReader(text))
+	default:
+		return ReadCSV(name, bytes.NewReader(data))
+	}
+}
 
 // maxList is the size of the largest file that is read.
 const maxList = 64 << 20

@@ -238,6 +238,27 @@ func TestReadCSV(t *testing.T) {
 	}
 }
 
+func TestReadTellsTheFormats(t *testing.T) {
+	t.Parallel()
+	for format, file := range map[string]string{
+		"genai":   "\ufeff [{\"id\":\"p\",\"models\":[{\"id\":\"m\",\"match\":{\"equals\":\"m\"},\"prices\":{\"input_mtok\":7}}]}]",
+		"litellm": "\n{\"m\":{\"litellm_provider\":\"p\",\"input_cost_per_token\":7e-6}}",
+		"csv":     "\ufeffmodel,provider,input\nm,p,7\n",
+	} {
+		l, err := price.Read("x", strings.NewReader(file))
+		if err != nil {
+			t.Errorf("%s: %v", format, err)
+			continue
+		}
+		if got := quote(t, l, price.Query{Model: "m", Classes: only(price.Input, 1_000_000)}); got.Input.String() != "7" || got.By != "x p/m" {
+			t.Errorf("%s: %s by %q", format, got.Input, got.By)
+		}
+	}
+	if _, err := price.Read("x", broken{}); !errors.Is(err, errBroken) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 type reader func(name string, r io.Reader) (*price.List, error)
 
 func TestAFileIsRefusedWithTheFieldsThatAreWrong(t *testing.T) {

@@ -24,6 +24,13 @@ type API struct {
 // String returns both, with a slash between them.
 func (a API) String() string { return a.Provider + "/" + a.Name }
 
+// Validate refuses a Name that is no interface's, and "default" of a provider whose own interface is not known. The finding
+// is a [*usage.FieldError].
+func (a API) Validate() error {
+	_, err := formatOf(a)
+	return err
+}
+
 // Measured is what a provider measured.
 type Measured struct {
 	Classes price.Classes

@@ -1,14 +1,15 @@
 package trace
 
 import (
+	_ "embed"
 	"errors"
 	"io"
 	"iter"
-
-	"github.com/shopspring/decimal"
+	"strings"
 
 	"github.com/purser-go/purser/examples/internal/intake"
 	"github.com/purser-go/purser/usage"
+	"github.com/purser-go/purser/usage/price"
 )
 
 // The tenants and users that requests are dealt to, by the request's number modulo the length of the list.
@@ -27,20 +28,23 @@ func Tenants() []string { return []string{"acme", "globex", "initech"} }
 // batchKey is the API key of every fifth request of a tenant.
 const batchKey = 5
 
-// prices are in 1e-9 dollars per token, which is in dollars per million tokens times 1,000.
-var prices = map[string]struct{ input, output int64 }{
-	"conv": {500, 1500},
-	"code": {3000, 15000},
-}
+// models are the models to which the requests of a service are said to have gone.
+var models = map[string]string{"conv": "gpt-3.5-turbo", "code": "claude-sonnet-4-5"}
+
+//go:embed prices.csv
+var prices string
+
+// Prices returns the price list of the models, which the events come without: a part of that of genai-prices.
+func Prices() (*price.List, error) { return price.ReadCSV("trace", strings.NewReader(prices)) }
 
 // Rule says in a few lines what is real of the events and how the rest is made up.
-const Rule = `Times and tokens are real. Invented by a fixed rule are
+const Rule = `Times, tokens and prices (pydantic/genai-prices, MIT) are real. Invented by a fixed rule are
   tenants   request n, counted from 0, is of acme, acme, acme, globex, globex or initech: n mod 6
   users     of acme: ada, ada, ada, bob, bob, cyd, cyd; of globex: five times dan, twice eve: n mod 7; of initech: fay
   keys      every fifth request has the tenant's key -batch, the others its key -app: n mod 5
-  prices    per million tokens in and out: conv $0.50 and $1.50, code $3 and $15`
+  models    conv is gpt-3.5-turbo, code is claude-sonnet-4-5`
 
-// Events yields every request as an event, ascending by time.
+// Events yields every request as an event without a cost, ascending by time.
 func Events() iter.Seq2[usage.Event, error] {
 	return func(yield func(usage.Event, error) bool) {
 		options := &intake.Options{Columns: map[string]string{"resource": "service"}}
@@ -68,7 +72,5 @@ func deal(e *usage.Event, n int) {
 	if n%batchKey == batchKey-1 {
 		e.APIKey = e.Tenant + "-batch"
 	}
-	price := prices[e.Resource]
-	cost := decimal.New(e.InputTokens*price.input+e.OutputTokens*price.output, -usage.Dollars.Scale())
-	e.Cost = &cost
+	e.Resource = models[e.Resource]
 }

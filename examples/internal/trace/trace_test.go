@@ -1,16 +1,23 @@
 package trace_test
 
 import (
+	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/purser-go/purser/examples/internal/intake"
 	"github.com/purser-go/purser/examples/internal/trace"
 	"github.com/purser-go/purser/usage"
+	"github.com/purser-go/purser/usage/price"
 )
 
 func TestEventsAreAllRequestsInOrder(t *testing.T) {
+	prices, err := trace.Prices()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var sum usage.Totals
 	var first, last time.Time
 	ids := make(map[string]bool)
@@ -29,6 +36,11 @@ func TestEventsAreAllRequestsInOrder(t *testing.T) {
 		}
 		last = e.Time
 		ids[e.ID] = true
+		cost, _, err := prices.Price(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Cost = &cost
 		totals, err := e.Totals()
 		if err == nil {
 			sum, err = sum.Add(totals)
@@ -76,5 +88,38 @@ func TestEveryoneInTheRuleIsDealtSomething(t *testing.T) {
 	}
 	if got, want := trace.Attribution(), "Azure LLM inference trace 2023, Microsoft, CC-BY-4.0; merged and re-labelled"; got != want {
 		t.Errorf("attribution is %q, want %q", got, want)
+	}
+}
+
+func TestThePricesAreThoseOfTheirList(t *testing.T) {
+	prices, err := trace.Prices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open("../../../usage/price/testdata/genai_prices.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unpacked, err := intake.Unpack(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := price.Read("all", unpacked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, model := range []string{"gpt-3.5-turbo", "claude-sonnet-4-5"} {
+		for _, prompt := range []int64{7, 200_000, 200_001} {
+			q := price.Query{Model: model, Classes: price.Classes{price.Input: prompt, price.CacheRead: 3, price.CacheCreation: 5, price.Output: 11}}
+			want, err := all.Quote(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := prices.Quote(q)
+			if err != nil || !got.Total().Equal(want.Total()) {
+				t.Errorf("%s costs %s for a prompt of %d tokens, want %s: %v", model, got.Total(), prompt, want.Total(), err)
+			}
+		}
 	}
 }
