@@ -39,7 +39,8 @@ type Alert struct {
 	Used       int64 // in the metric's units, after the crossing
 	Limit      int64 // in the metric's units
 	At         time.Time
-	Late       bool // its period was over
-	Superseded bool // a higher threshold was crossed by the same operation: kept, not delivered
+	Expected   time.Time // of a forecast: when used is projected to pass the limit
+	Late       bool      // its period was over
+	Superseded bool      // a higher threshold was crossed by the same operation: kept, not delivered
 	Message    string
 }

@@ -20,6 +20,7 @@ func TestAnAlertInJSON(t *testing.T) {
 		Period: period.Monthly.Bounds(at), Kind: alert.Resolved, Threshold: dec("99.50"), Level: alert.Warning, Left: alert.Critical,
 		Episode: 2, Metric: usage.Dollars, Used: 1_000_000_001, Limit: 2_500_000_000, At: at, Late: true, Superseded: true, Message: "m",
 	}
+	forecast := alert.Alert{Kind: alert.Forecast, Metric: usage.Tokens, Used: 5, Limit: 10, Expected: at.Add(time.Hour)}
 	tests := map[string]struct {
 		alert alert.Alert
 		want  string
@@ -33,6 +34,12 @@ func TestAnAlertInJSON(t *testing.T) {
 			`{"id":"","at":"0001-01-01T00:00:00Z","kind":"blocked","level":"ok","budget":"","budget_name":"","owner":"","labels":{},"scope":{},` +
 				`"period_start":"0001-01-01T00:00:00Z","period_end":"0001-01-01T00:00:00Z","threshold":null,"metric":"tokens","used":5,"limit":10,` +
 				`"late":false,"superseded":false,"message":""}`,
+		},
+		"a forecast has the expected instant": {
+			forecast,
+			`{"id":"","at":"0001-01-01T00:00:00Z","kind":"forecast","level":"ok","budget":"","budget_name":"","owner":"","labels":{},"scope":{},` +
+				`"period_start":"0001-01-01T00:00:00Z","period_end":"0001-01-01T00:00:00Z","threshold":null,"metric":"tokens","used":5,"limit":10,` +
+				`"expected_at":"2026-03-10T13:01:00.000005Z","late":false,"superseded":false,"message":""}`,
 		},
 	}
 	for name, test := range tests {

@@ -31,6 +31,7 @@ type alertJSON struct {
 	Metric      usage.Metric               `json:"metric"`
 	Used        number                     `json:"used"`
 	Limit       number                     `json:"limit"`
+	Expected    time.Time                  `json:"expected_at,omitzero"` // of forecasts
 	Late        bool                       `json:"late"`
 	Superseded  bool                       `json:"superseded"`
 	Message     string                     `json:"message"`
@@ -43,7 +44,7 @@ func (a Alert) MarshalJSON() ([]byte, error) {
 		Budget: a.Budget, BudgetName: a.BudgetName, Owner: a.Owner, Labels: orEmpty(a.Labels), Scope: orEmpty(a.Scope),
 		PeriodStart: a.Period.Start, PeriodEnd: a.Period.End,
 		Metric: a.Metric, Used: number(a.Metric.Decimal(a.Used)), Limit: number(a.Metric.Decimal(a.Limit)),
-		Late: a.Late, Superseded: a.Superseded, Message: a.Message,
+		Expected: a.Expected, Late: a.Late, Superseded: a.Superseded, Message: a.Message,
 	}
 	if a.Kind == Threshold || a.Kind == Resolved {
 		written.Threshold = new(number(a.Threshold))

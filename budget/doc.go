@@ -60,10 +60,12 @@
 //
 // A budget that reaches a threshold of its limit makes an alert in the transaction that recorded the usage: one per
 // counter, period and threshold, in however many processes. Of thresholds that are crossed together the highest counts. What
-// falls below again is resolved, and alerts anew when it rises. Disabled budgets and those that only [Observe] are silent, and
-// so is a ledger [Ledger.WithoutAlerts]. [Ledger.Run] delivers alerts where Options.Alerts says so, as package alert
-// describes; so does an alert.Dispatcher on [Ledger.Outbox]. [Ledger.Deliveries] tells what became of them, [Ledger.Resend]
-// begins anew.
+// falls below again is resolved, and alerts anew when it rises. The first request of a period that is refused alerts too, and,
+// once per counter and period, what [Ledger.Run] finds to be projected to pass its limit. Disabled budgets and those that only
+// [Observe] are silent, and so is a ledger [Ledger.WithoutAlerts].
+//
+// Run delivers alerts where Options.Alerts says so, as package alert describes; so does an alert.Dispatcher on
+// [Ledger.Outbox]. [Ledger.Deliveries] tells what became of them, [Ledger.Resend] begins anew.
 //
 // # At the same time
 //

@@ -277,6 +277,7 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 		"rebuild":    func(f *fixture) error { _, err := f.Rebuild(ctx, nil); return err },
 		"alerts":     func(f *fixture) error { _, err := f.Alerts(ctx, budget.AlertQuery{}); return err },
 		"deliveries": func(f *fixture) error { _, err := f.Deliveries(ctx, budget.DeliveryQuery{}); return err },
+		"forecast":   func(f *fixture) error { return f.Forecast(ctx) },
 		"route": func(f *fixture) error {
 			_, err := f.Outbox().Route(ctx, 10, func(alert.Alert) []string { return []string{"log", "mail"} })
 			return err

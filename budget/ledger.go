@@ -80,6 +80,10 @@ type Options struct {
 	// kept, and another process's Run, or a dispatcher of its own, may deliver them.
 	Alerts *alert.Options
 
+	// ForecastInterval is how often Run looks for what is projected to pass its limit before its period ends. Each counter of a
+	// budget that alerts is projected then, until it has its one alert of that in the period: it is a read of the hours of the
+	// trailing weeks, in each process that runs Run. Defaults to 15 minutes; below 0, this Run makes no forecasts.
+	ForecastInterval time.Duration
 	// SweepInterval is how often Run gives back what has expired. Defaults to 10 seconds.
 	SweepInterval time.Duration
 	// ReservationRetention is for how long Run keeps reservations that were released or have expired, so that they can be
@@ -131,6 +135,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 5 * time.Second
+	}
+	if o.ForecastInterval == 0 {
+		o.ForecastInterval = 15 * time.Minute
 	}
 	if o.SweepInterval == 0 {
 		o.SweepInterval = 10 * time.Second

@@ -49,6 +49,9 @@ func attributes(a alert.Alert) []slog.Attr {
 	if a.Kind == alert.Threshold || a.Kind == alert.Resolved {
 		attributes = append(attributes, slog.String("threshold", a.Threshold.String()))
 	}
+	if a.Kind == alert.Forecast {
+		attributes = append(attributes, slog.Time("expected_at", a.Expected))
+	}
 	if a.Late {
 		attributes = append(attributes, slog.Bool("late", true))
 	}

@@ -42,6 +42,8 @@ func sign(a alert.Alert) string {
 		return ":white_check_mark:"
 	case a.Kind == alert.Blocked:
 		return ":no_entry:"
+	case a.Kind == alert.Forecast:
+		return ":chart_with_upwards_trend:"
 	case a.Level >= alert.Critical:
 		return ":rotating_light:"
 	default:

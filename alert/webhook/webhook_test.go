@@ -297,6 +297,9 @@ func TestSlack(t *testing.T) {
 		"resolved": {
 			changed(func(a *alert.Alert) { a.Kind, a.Left, a.Message = alert.Resolved, alert.Exceeded, "m" }), `{"text":":white_check_mark: m` + rest,
 		},
+		"a forecast": {
+			changed(func(a *alert.Alert) { a.Kind, a.Level, a.Message = alert.Forecast, alert.Critical, "m" }), `{"text":":chart_with_upwards_trend: m` + rest,
+		},
 		"blocked": {
 			changed(func(a *alert.Alert) { a.Kind, a.Message = alert.Blocked, "m" }), `{"text":":no_entry: m` + rest,
 		},

@@ -181,7 +181,7 @@ func alertsExact(t *test) {
 		alertOf("b", "plain", func(a *alert.Alert) {
 			a.Kind, a.Threshold, a.Level, a.Episode = alert.Blocked, dec("0"), alert.OK, 0
 			a.Used, a.Limit, a.Late, a.Superseded, a.Message = math.MinInt64, 0, false, false, ""
-			a.Owner, a.Labels, a.Scope, a.Left = "", nil, nil, alert.OK
+			a.Owner, a.Labels, a.Scope, a.Left, a.Expected = "", nil, nil, alert.OK, time.Time{}
 			a.Period = period.Lifetime.Bounds(noon)
 		}),
 		alertOf("a", "full"),

@@ -277,6 +277,7 @@ func alertOf(budgetID, id string, changes ...func(*alert.Alert)) alert.Alert {
 		Used:       math.MaxInt64,
 		Limit:      math.MaxInt64 - 1,
 		At:         exact(1),
+		Expected:   exact(2),
 		Late:       true,
 		Superseded: true,
 		Message:    "Größe has used 99.9 % of its limit",

@@ -1,7 +1,8 @@
-// Package readme has no code but the test that the README's example is a program that prints what the README says.
+// Package readme has no code but the test that the README's examples are programs that print what the README says.
 package readme
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,17 +15,25 @@ import (
 
 var example = regexp.MustCompile("(?s)```go\n(package main\n.*?)```\n\nprints\n\n    (.*?)\n\n")
 
-func TestExamplePrintsWhatTheReadmeSays(t *testing.T) {
+func TestExamplesPrintWhatTheReadmeSays(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := example.FindStringSubmatch(string(readme))
-	if parts == nil {
-		t.Fatal("the README has no program with its output")
+	examples := example.FindAllStringSubmatch(string(readme), -1)
+	if len(examples) != 2 {
+		t.Fatalf("the README has %d programs with their output, want 2", len(examples))
 	}
+	for i, parts := range examples {
+		t.Run(fmt.Sprint(i), func(t *testing.T) { prints(t, parts[1], parts[2]) })
+	}
+}
+
+// prints fails unless this is a program that prints just this, indented.
+func prints(t *testing.T, source, want string) {
+	t.Helper()
 	program := filepath.Join(t.TempDir(), "main.go")
-	if err := os.WriteFile(program, []byte(parts[1]), 0o600); err != nil {
+	if err := os.WriteFile(program, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(t.TempDir(), "example")
@@ -37,8 +46,8 @@ func TestExamplePrintsWhatTheReadmeSays(t *testing.T) {
 	if err != nil {
 		t.Fatalf("it does not run: %v\n%s", err, out)
 	}
-	prints := strings.ReplaceAll(parts[2], "\n    ", "\n")
-	if diff := cmp.Diff(prints, strings.TrimRight(string(out), "\n")); diff != "" {
+	want = strings.ReplaceAll(want, "\n    ", "\n")
+	if diff := cmp.Diff(want, strings.TrimRight(string(out), "\n")); diff != "" {
 		t.Errorf("it prints something else (-want +got):\n%s", diff)
 	}
 }

@@ -1,7 +1,6 @@
 package alerttest
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -12,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -44,13 +42,7 @@ func dispatch(ctx context.Context, s budget.Store, url string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		_, _ = io.Copy(io.Discard, bufio.NewReader(os.Stdin))
-		cancel()
-	}()
-	_ = d.Run(ctx) // which returns ctx's error
+	_ = d.Run(untilTold(ctx)) // which returns ctx's error
 	return nil
 }
 

@@ -35,6 +35,9 @@ const worker = "PURSER_TEST_WORKER"
 type task struct {
 	URL      string // of the store
 	Receiver string // of alerts; "": the process prints them, and records what it is told
+
+	// Now is what the process's clock says if it is to make forecasts, and to do nothing else.
+	Now time.Time
 }
 
 func TestMain(m *testing.M) {
@@ -59,9 +62,12 @@ func work(text string) error {
 	if err != nil {
 		return err
 	}
-	if mine.Receiver != "" {
+	switch {
+	case !mine.Now.IsZero():
+		err = forecast(ctx, s, mine.Now)
+	case mine.Receiver != "":
 		err = dispatch(ctx, s, mine.Receiver)
-	} else {
+	default:
 		err = recordAndDeliver(ctx, s)
 	}
 	return errors.Join(err, s.Close())
@@ -171,6 +177,16 @@ func (p *process) kill() {
 	for range p.lines {
 	}
 	_ = p.cmd.Wait()
+}
+
+// untilTold returns a context that ends with the process's standard input.
+func untilTold(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	return ctx
 }
 
 // perUser creates a budget of 100 tokens for each user.

@@ -37,6 +37,7 @@ type alertRow struct {
 	Used       int64  `bun:"used"`
 	Limit      int64  `bun:"budget_limit"`
 	Time       int64  `bun:"time"`
+	Expected   int64  `bun:"expected_at"`
 	Late       bool   `bun:"late"`
 	Superseded bool   `bun:"superseded"`
 	Message    string `bun:"message"`
@@ -50,7 +51,7 @@ func newAlertRow(a alert.Alert) alertRow {
 		Start: micros(a.Period.Start), End: micros(a.Period.End),
 		Kind: string(a.Kind), Threshold: a.Threshold.String(), Level: int64(a.Level), Left: int64(a.Left), Episode: int64(a.Episode),
 		Metric: string(a.Metric), Used: a.Used, Limit: a.Limit,
-		Time: micros(a.At), Late: a.Late, Superseded: a.Superseded, Message: a.Message,
+		Time: micros(a.At), Expected: micros(a.Expected), Late: a.Late, Superseded: a.Superseded, Message: a.Message,
 		Routed: a.Superseded, // there is nowhere for it to go
 	}
 }
@@ -63,7 +64,7 @@ func (r *alertRow) alert() (alert.Alert, error) {
 		Kind:   alert.Kind(r.Kind), Threshold: p.decimal("threshold", r.Threshold),
 		Level: alert.Level(r.Level), Left: alert.Level(r.Left), Episode: int(r.Episode),
 		Metric: usage.Metric(r.Metric), Used: r.Used, Limit: r.Limit,
-		At: instant(r.Time), Late: r.Late, Superseded: r.Superseded, Message: r.Message,
+		At: instant(r.Time), Expected: instant(r.Expected), Late: r.Late, Superseded: r.Superseded, Message: r.Message,
 	}
 	p.json("labels", r.Labels, &a.Labels)
 	p.json("scope", r.Scope, &a.Scope)

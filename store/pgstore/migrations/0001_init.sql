@@ -210,6 +210,7 @@ CREATE TABLE purser_alerts (
     used         bigint           NOT NULL,
     budget_limit bigint           NOT NULL,
     time         bigint           NOT NULL,
+    expected_at  bigint           NOT NULL,
     late         boolean          NOT NULL,
     superseded   boolean          NOT NULL,
     message      text             NOT NULL,

@@ -208,6 +208,7 @@ CREATE TABLE purser_alerts (
     used         INTEGER NOT NULL,
     budget_limit INTEGER NOT NULL,
     time         INTEGER NOT NULL,
+    expected_at  INTEGER NOT NULL,
     late         INTEGER NOT NULL,
     superseded   INTEGER NOT NULL,
     message      TEXT    NOT NULL,
