@@ -14,29 +14,53 @@ import (
 	"github.com/purser-go/purser/usage"
 )
 
-// Reservations that are named are no sign that more are overdue.
-func TestManyThatSettleDoNotHoldUpOneThatIsRefused(t *testing.T) {
-	f := open(t)
-	f.create(budget.Budget{Limit: dec("1200")})
-	held := make([]*budget.Reservation, 1200)
-	for i := range held {
-		held[i] = f.reserve(request("", 1))
+// A transaction may settle from more leases than it would end reservations that are overdue. It does not take those for
+// such, and look for more, when it refuses somebody.
+func TestManyLeasesThatAreSettledFromDoNotHoldUpOneThatIsRefused(t *testing.T) {
+	const users = 350 // with three leases each
+	p := lone(t)
+	for _, id := range []string{"a", "b", "c"} {
+		p.create(budget.Budget{ID: id, Limit: dec("1000000"), Scope: budget.Scope{usage.User: budget.Each}})
 	}
+	p.create(budget.Budget{ID: "full", Limit: dec("1"), Scope: budget.Scope{usage.User: "last"}})
+	of := func(user string) budget.Request {
+		r := one(1)
+		r.Subject.User = user
+		return r
+	}
+	var held []*budget.Reservation
+	for i := range users {
+		p.fromStore(of(fmt.Sprint(i)))
+	}
+	p.step()
+	for i := range users {
+		held = append(held, p.fromMemory(of(fmt.Sprint(i))))
+	}
+	p.fromStore(of("last"))
+
 	var calls sync.WaitGroup
-	for i, res := range held {
+	entered, all := make(chan struct{}), make(chan struct{})
+	p.outcomes = []outcome{func(run func() error) error {
+		close(entered)
+		<-all
+		return run()
+	}}
+	calls.Go(func() { p.record(usage.Event{ID: "first", Subject: subject, Amounts: input(1)}) })
+	<-entered
+	for _, res := range held {
 		calls.Go(func() {
 			if err := res.Settle(t.Context(), input(1)); err != nil {
 				t.Error(err)
 			}
 		})
-		if i%100 == 0 {
-			calls.Go(func() {
-				if _, err := f.Reserve(t.Context(), request("", 1)); !errors.Is(err, budget.ErrExceeded) {
-					t.Errorf("%v, want ErrExceeded", err)
-				}
-			})
-		}
 	}
+	calls.Go(func() {
+		if _, err := p.Reserve(t.Context(), of("last")); !errors.Is(err, budget.ErrExceeded) {
+			t.Errorf("%v, want ErrExceeded", err)
+		}
+	})
+	eventually(t, func() bool { return p.Queued() == users+1 })
+	close(all)
 	calls.Wait()
 }
 
