@@ -46,6 +46,9 @@ func TestTokensCostWhatTheirClassCosts(t *testing.T) {
 			price.Classes{price.Input: 3, price.Output: 1_000_000_000_000},
 			"0.00000054000000000000006", "1000000000000",
 		},
+		"tokens times a price that passes an int64": {
+			inOut("999999.999999", "1.5"), price.Classes{price.Input: 1_000_000_000_000, price.Output: 2}, "999999999999", "0.000003",
+		},
 		"what passes an int64 is exact too": {
 			inOut("123456.123456789012345678", "999999.999999999999"),
 			price.Classes{price.Input: 999_999_999_999, price.Output: 1_000_000_000_000},
