@@ -20,6 +20,7 @@ type lab struct {
 	memory     *redisServer
 	histories  map[int]*history
 	sqlitePast *place
+	years      map[string]*year
 }
 
 func newLab(ctx context.Context, s settings, status io.Writer, rows int) (*lab, error) {
@@ -27,7 +28,7 @@ func newLab(ctx context.Context, s settings, status io.Writer, rows int) (*lab, 
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{settings: s, dir: dir, progress: newProgress(status, rows), histories: make(map[int]*history)}
+	l := &lab{settings: s, dir: dir, progress: newProgress(status, rows), histories: make(map[int]*history), years: make(map[string]*year)}
 	l.atEnd.add(func() error { return os.RemoveAll(dir) })
 	l.atEnd.add(l.progress.stop)
 	about, err := aboutMachine(ctx, dir)

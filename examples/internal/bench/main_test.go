@@ -33,6 +33,10 @@ func TestRun(t *testing.T) {
 			{Table: reservePostgres, Work: "Reserve, one budget", Against: transaction, Callers: 8, Floor: 1.2},
 			{Table: settlePostgres, Work: "Reserve and Settle", Against: transactions, Callers: 8, Floor: 1.2},
 		}},
+		"reports against sums": {"report-(postgres|sqlite)/months/10000", []comparison{
+			{Table: reportPostgres, Work: "the months of a tenant, 10,000 events", Against: sum, Callers: 1},
+			{Table: reportSQLite, Work: "the months of a tenant, 10,000 events", Against: sum, Callers: 1},
+		}},
 		"leases against recording": {"lease-record/8", []comparison{
 			{Table: leaseRecord, Work: "Reserve and Settle", Against: recording, Callers: 8, Floor: 0.9},
 		}},

@@ -40,6 +40,13 @@ var sections = []section{
 		"How a budget stands that covers all events of the month, against their sum, and against the same where there are few events.",
 	},
 	{
+		reportPostgres, "Reports, Postgres",
+		"A year of 1,000 users and 20 tenants: the months of a tenant, and the overview of all tenants, against a sum over the year's events " +
+			"that yields the same to the last digit (which is checked before), with an index on tenant and time, and against the same report " +
+			"where there are 10,000 events in the same buckets.",
+	},
+	{reportSQLite, "Reports, SQLite", "As on Postgres."},
+	{
 		recordSQLite, "Record, SQLite",
 		"As on Postgres, in WAL mode with synchronous=FULL. The reference has one connection, which its callers share, and prepared statements.",
 	},

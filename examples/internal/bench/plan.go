@@ -26,6 +26,8 @@ const (
 	leaseRecord     = "lease-record"
 	changePostgres  = "change-postgres"
 	changeSQLite    = "change-sqlite"
+	reportPostgres  = "report-postgres"
+	reportSQLite    = "report-sqlite"
 )
 
 // The references: what a program could do instead.
@@ -94,6 +96,13 @@ func plan(s settings) []row {
 	for _, table := range []string{changePostgres, changeSQLite} {
 		for _, n := range changes {
 			rows = append(rows, changeRow(table, n, s.changed()))
+		}
+	}
+	for _, table := range []string{reportPostgres, reportSQLite} {
+		for _, events := range s.sizes(1e4, 1e6, 1e7) {
+			for _, r := range yearReports {
+				rows = append(rows, reportRow(table, r, events))
+			}
 		}
 	}
 	if s.only != nil {
