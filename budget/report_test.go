@@ -125,8 +125,9 @@ func TestReportsReadInPages(t *testing.T) {
 	f.putTenant(budget.Tenant{ID: "t00500a"})
 	f.putTenant(budget.Tenant{ID: "u"})
 	q := budget.GroupQuery{By: []usage.Dimension{usage.User, usage.Tenant}, Bucket: usage.Month}
+	lines := collect(t, f.Groups(t.Context(), q))
 	users := make(map[string]bool)
-	for _, line := range collect(t, f.Groups(t.Context(), q)) {
+	for _, line := range lines {
 		users[line.User] = true
 	}
 	accounts := collect(t, f.Overview(t.Context()))
@@ -134,8 +135,8 @@ func TestReportsReadInPages(t *testing.T) {
 	for i, a := range accounts {
 		ids[i] = a.Tenant
 	}
-	if len(users) != n || len(ids) != n+2 || !slices.IsSorted(ids) || len(slices.Compact(ids)) != n+2 {
-		t.Errorf("%d users and %d accounts, in order, want %d and %d", len(users), len(ids), n, n+2)
+	if len(users) != n || len(lines) != n || len(ids) != n+2 || !slices.IsSorted(ids) || len(slices.Compact(ids)) != n+2 {
+		t.Errorf("%d lines of %d users and %d accounts, in order, want %d, %[4]d and %d", len(lines), len(users), len(ids), n, n+2)
 	}
 	for line, err := range f.Groups(t.Context(), q) {
 		if err != nil || line.Requests != 1 {
