@@ -24,6 +24,7 @@
 //   - budget: what a budget counts, and the Ledger that reserves, settles, records, and says how budgets stand
 //   - usage: events, amounts and metrics
 //   - usage/price, usage/provider: what usage costs by price lists, and what model providers report as used
+//   - usage/export: what was used, for spreadsheets and other programs
 //   - period: schedules, and the periods that instants fall in
 //   - alert: levels, thresholds and when they are crossed
 //   - store: SQLite, Postgres, or memory for tests

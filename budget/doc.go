@@ -17,6 +17,15 @@
 // A counter has two figures: what events recorded, and what [Ledger.Adjust] added or took away. [Status].Used is their
 // sum. A wrong event is never changed: [Ledger.Correct] takes back a part of it, or all.
 //
+// # Tenants and reports
+//
+// A [Tenant] is an organization of which usage carries the id. The directory gives it a name, and [License] values, of which
+// the newest that is active counts: credits, money, or both, counted by budgets that follow the license.
+//
+// [Ledger.Overview], [Ledger.Months], [Ledger.CurrentMonth], [Ledger.Groups] and [Ledger.Top] read sums of usage. They are
+// exact in every zone, whose days and months begin at a quarter hour of UTC, take as long with many events as with few in
+// the same buckets, and stay as they are when events are pruned. Package usage/export writes their lines for other programs.
+//
 // # Admission
 //
 // [Ledger.Reserve] asks every enabled budget that covers a [Request], and holds the estimate in all of them if every [Hard]
