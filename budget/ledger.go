@@ -89,6 +89,9 @@ type Options struct {
 	// ReservationRetention is for how long Run keeps reservations that were released or have expired, so that they can be
 	// settled late. Defaults to 30 days.
 	ReservationRetention time.Duration
+	// EventRetention is for how long Run keeps events, at least 7 days: older ones it prunes, every hour, see Ledger.Prune.
+	// Defaults to 0: for ever.
+	EventRetention time.Duration
 	// OnError, if not nil, is called with errors that Run goes on after, on goroutines of Run's, also at the same time.
 	OnError func(error)
 	// Observe, if not nil, is called after every such transaction, on the goroutine of one of its callers.

@@ -46,6 +46,19 @@ func (l *Ledger) Prune(ctx context.Context, before time.Time, progress func(dele
 	}
 }
 
+// pruneHourly prunes what is older than EventRetention, until ctx ends.
+func (l *Ledger) pruneHourly(ctx context.Context) {
+	for {
+		_, err := l.Prune(ctx, l.now().Add(-l.options.EventRetention), nil)
+		if err != nil && ctx.Err() == nil {
+			l.options.OnError(err)
+		}
+		if l.pause(ctx, time.Hour) != nil {
+			return
+		}
+	}
+}
+
 // raiseFloor makes sure that no event before the floor is recorded any more.
 func (l *Ledger) raiseFloor(ctx context.Context, floor, now time.Time) error {
 	return l.update(ctx, "raise the prune floor", func(tx Tx) error {

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/period"
+	"github.com/purser-go/purser/store/memstore"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -366,4 +369,40 @@ func (tx *lateTx) Events(ctx context.Context, q budget.EventQuery) ([]budget.Sto
 		return events, nil
 	}
 	return tx.Tx.Events(ctx, q)
+}
+
+func TestRunPrunesWhatIsOld(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := memstore.New(nil)
+		ledger := budget.NewLedger(store, &budget.Options{EventRetention: 8 * 24 * time.Hour, OnError: func(err error) { t.Error(err) }})
+		begin := time.Now()
+		for id, age := range map[string]time.Duration{"old": 9 * 24 * time.Hour, "soon": 8*24*time.Hour - 90*time.Minute, "new": 0} {
+			e := tokens(id, 1)
+			e.Time = begin.Add(-age)
+			if _, err := ledger.Record(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Hour)
+		defer cancel()
+		var running sync.WaitGroup
+		running.Go(func() { _ = ledger.Run(ctx) })
+		left := func(after time.Duration, want int) {
+			t.Helper()
+			time.Sleep(time.Until(begin.Add(after)))
+			synctest.Wait()
+			events := 0
+			if err := store.View(t.Context(), func(r budget.ReadTx) error {
+				found, err := r.Events(t.Context(), budget.EventQuery{Span: allTime})
+				events = len(found)
+				return err
+			}); err != nil || events != want {
+				t.Errorf("%d events are left after %s, want %d: %v", events, after, want, err)
+			}
+		}
+		left(time.Minute, 2)
+		left(3*time.Hour+time.Minute, 1)
+		running.Wait()
+	})
 }

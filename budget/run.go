@@ -10,7 +10,7 @@ import (
 )
 
 // Run does what must happen without a caller, until ctx ends: it gives back what reservations hold whose time is over, and
-// forgets those that ended long ago. It may run in as many processes as one likes, and in none: whoever needs room
+// forgets those that ended long ago; with EventRetention it prunes events. It may run in as many processes as one likes, and in none: whoever needs room
 // gives back what has expired too. It makes forecast alerts: one per counter and period, in however many processes, when
 // [Ledger.Projection] says that the limit will be passed before the period ends. With Leases it also keeps those of this
 // process, and gives them back at its end; with Alerts it delivers alerts.
@@ -29,6 +29,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 	if l.leases != nil {
 		others.Go(func() { l.keepLeases(ctx) })
+	}
+	if l.options.EventRetention > 0 {
+		others.Go(func() { l.pruneHourly(ctx) })
 	}
 	if l.options.ForecastInterval > 0 && !l.quiet {
 		others.Go(func() { l.keepForecasting(ctx) })
