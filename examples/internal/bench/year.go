@@ -76,9 +76,8 @@ func (y *year) record(ctx context.Context) (err error) {
 		return err
 	}
 	d := newDealer(0, oneTenant)
-	batch := d.past(lastYear, 0, yearEvents)
-	for first := 0; first < yearEvents; first += len(batch) {
-		batch = d.past(lastYear, first, yearEvents)
+	for first := 0; first < yearEvents; first += batchSize {
+		batch := d.past(lastYear, first, yearEvents)
 		for i := range batch {
 			user := (first + i) % yearUsers
 			batch[i].Tenant, batch[i].User = yearTenant(user%yearTenants), fmt.Sprintf("user-%03d", user)
