@@ -31,7 +31,7 @@ acme,big,,2026-09-01,2,0.2,2.5,10
 	}
 	_, err = ledger.Record(ctx, usage.Event{
 		ID: "a", Subject: usage.Subject{Resource: "big-2026"},
-		Time: time.Date(2026, time.March, 1, 9, 30, 0, 0, time.UTC),
+		Time:    time.Date(2026, time.March, 1, 9, 30, 0, 0, time.UTC),
 		Amounts: usage.Amounts{InputTokens: 812, OutputTokens: 164},
 	})
 	if err != nil {
@@ -48,4 +48,3 @@ acme,big,,2026-09-01,2,0.2,2.5,10
 	// true
 	// 0.004896 dollars
 }
-

@@ -1,6 +1,7 @@
 package budget_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -273,4 +274,58 @@ func TestWhatWasSpentIsRecordedThoughThePriceIsGone(t *testing.T) {
 	f.used(tokensOnly.ID, nil, "67")
 	f.hasPaid(paid{"a", "60", "", true}, paid{"b", "0", "", false})
 	f.verified()
+}
+
+func TestWhatIsAdmittedFromMemoryIsPricedAlike(t *testing.T) {
+	t.Parallel()
+	p := newWorld(t).process(budget.Options{Prices: &tariff{model: subject.Resource}})
+	b := p.create(budget.Budget{Metric: usage.Dollars, Limit: dec("10000")})
+	p.warm(one(10))
+	res := p.fromMemory(one(10))
+	if err := res.Settle(t.Context(), input(7)); err != nil {
+		t.Fatal(err)
+	}
+	abandoned := p.fromMemory(one(4))
+	if err := abandoned.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	costs := make(map[string]paid)
+	for _, e := range p.paid() {
+		costs[e.ID] = e
+	}
+	if diff := cmp.Diff(paid{res.ID(), "7", "tariff", false}, costs[res.ID()]); diff != "" {
+		t.Errorf("what was settled (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(paid{abandoned.ID(), "4", "", true}, costs[abandoned.ID()]); diff != "" {
+		t.Errorf("what was closed at its estimate (-want +got):\n%s", diff)
+	}
+	if used := p.status(b.ID, nil).Used; used.LessThan(dec("11")) {
+		t.Errorf("%s dollars used", used)
+	}
+	p.verified()
+}
+
+func TestWhatIsPartOfAnotherTransactionIsPricedAlike(t *testing.T) {
+	t.Parallel()
+	f, _ := openPriced(t)
+	if _, err := f.WithStore(f.store).Record(t.Context(), priced("a", 3)); err != nil {
+		t.Fatal(err)
+	}
+	f.hasPaid(paid{"a", "3", "tariff", false})
+}
+
+func TestDoPricesWhatTheFunctionSays(t *testing.T) {
+	t.Parallel()
+	f, prices := openPriced(t)
+	b := f.create(budget.Budget{Metric: usage.Dollars})
+	do := func(id string, amounts usage.Amounts) error {
+		return f.Do(t.Context(), request(id, 20), func(context.Context) (usage.Amounts, error) { return amounts, nil })
+	}
+	if err := do("a", input(5)); err != nil {
+		t.Fatal(err)
+	}
+	prices.model = "another" // from now on there is no price: neither of the estimate, which is unknown then
+	is(t, do("b", input(5)), budget.ErrEstimateRequired)
+	f.used(b.ID, nil, "5")
+	f.hasPaid(paid{"a", "5", "tariff", false})
 }

@@ -125,7 +125,9 @@ type pricing struct {
 
 func (q *pricing) run(ctx context.Context) error {
 	q.size = totalSize(q.files)
-	q.line = q.program.newProgress("price", q.size > 0)
+	if !q.program.screen { // else the answers show how far it is
+		q.line = q.program.newProgress("price", q.size > 0)
+	}
 	var failed error
 	for _, file := range q.files {
 		if err := q.file(ctx, file); err != nil {

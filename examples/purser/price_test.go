@@ -2,11 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -193,4 +196,29 @@ func TestWhatComesWithoutACostIsPricedByAList(t *testing.T) {
 	u.ok("settle", "r1", "--tenant", "acme", "--output-tokens", "1000000", "--prices", list)
 	u.run("reserve", "--id", "r2", "--tenant", "acme", "--resource", "unheard-of", "--input-tokens", "1", "--prices", list).want(exitRefused)
 	has(t, "usage", u.ok("top", "--by", "tenant", "--json").list()[0], object{"requests": literal("4"), "cost": literal("9.4920003")})
+}
+
+func TestPricesShowProgressUnlessTheyAreSeenThemselves(t *testing.T) {
+	u := newUser(t)
+	list := u.write("own.csv", ownPrices)
+	file := u.write("usage.jsonl", strings.Repeat(`{"model":"gpt-5","usage":{"prompt_tokens":1,"completion_tokens":1}}`+"\n", 20_000))
+	written := u.onTerminal(100, nil, "price", "--list", list, "--usage", file)
+	if strings.Contains(written, "\x1b") || strings.Count(written, "\n") != 20_001 {
+		t.Errorf("%d lines on the terminal, want the answers alone:\n%.500s", strings.Count(written, "\n"), written)
+	}
+	c := exec.Command("sh", "-c", `exec "$0" "$@" >answers`, binary, "price", "--list", list, "--usage", file)
+	c.Dir, c.Env = u.dir, u.command().Env
+	terminal, err := pty.StartWithSize(c, &pty.Winsize{Rows: 24, Cols: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	var drawn strings.Builder
+	_, _ = io.Copy(&drawn, terminal) // on Linux it ends with an error when the program does
+	if err := c.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(drawn.String(), "price █") || screen(drawn.String()) != "" {
+		t.Errorf("on the terminal is %.500q, want progress that leaves nothing", drawn.String())
+	}
 }

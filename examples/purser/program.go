@@ -34,6 +34,7 @@ type program struct {
 	stderr io.Writer
 	colour bool // on stdout
 	live   bool // stderr is a terminal, on which a line can be written over
+	screen bool // so is stdout
 
 	// flags of every command
 	db    string
@@ -51,6 +52,7 @@ func newProgram() *program {
 		stderr: os.Stderr,
 		colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		live:   term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
+		screen: term.IsTerminal(int(os.Stdout.Fd())),
 	}
 }
 
