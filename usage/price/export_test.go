@@ -1,4 +1,4 @@
 package price
 
 // Remembered returns how many names l remembers.
-func (l *List) Remembered() int { return len(l.found.models) }
+func (l *List) Remembered() int { return len(l.found.places) }

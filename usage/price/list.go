@@ -190,7 +190,7 @@ func validatePrice(field string, p decimal.Decimal) error {
 }
 
 // Merge returns a list that has the prices of all of these, those of the earlier ones before those of the later ones: where
-// two know a model, the earlier one's price counts. The default is that of the first list that has one.
+// two have a price of a model in force, the earlier one's counts. The default is that of the first list that has one.
 func Merge(lists ...*List) *List {
 	merged := &List{found: newMemory()}
 	for _, l := range lists {

@@ -9,28 +9,44 @@ import (
 // A name is what a model is asked for by. The provider may be "".
 type name struct{ provider, model string }
 
-// find returns the model of that name, of the first layer that has it, and remembers it.
-func (l *List) find(n name) (*model, error) {
-	if m := l.found.get(n); m != nil {
-		return m, nil
+// A place is where a model was found: in which layer.
+type place struct {
+	model *model
+	layer int
+}
+
+// find returns the model of that name, of the first layer from start on that has it. The first layer of all is remembered.
+func (l *List) find(n name, start int) (place, error) {
+	if start == 0 {
+		if found := l.found.get(n); found.model != nil {
+			return found, nil
+		}
 	}
 	wanted := name{strings.ToLower(n.provider), strings.ToLower(n.model)}
 	var ambiguous []string
-	for i := range l.layers {
+	for i := start; i < len(l.layers); i++ {
 		m, sellers := l.layers[i].find(wanted)
-		if m != nil {
-			l.found.put(n, m)
-			return m, nil
+		if m == nil {
+			ambiguous = append(ambiguous, sellers...)
+			continue
 		}
-		ambiguous = append(ambiguous, sellers...)
+		found := place{m, i}
+		if start == 0 {
+			l.found.put(n, found)
+		}
+		return found, nil
 	}
+	return place{}, noPrice(n, ambiguous)
+}
+
+func noPrice(n name, ambiguous []string) error {
 	switch {
 	case len(ambiguous) > 0:
-		return nil, fmt.Errorf("%w of model %q without a provider: it is sold by %s", ErrNoPrice, n.model, strings.Join(ambiguous, ", "))
+		return fmt.Errorf("%w of model %q without a provider: it is sold by %s", ErrNoPrice, n.model, strings.Join(ambiguous, ", "))
 	case n.provider != "":
-		return nil, fmt.Errorf("%w of model %q of provider %q", ErrNoPrice, n.model, n.provider)
+		return fmt.Errorf("%w of model %q of provider %q", ErrNoPrice, n.model, n.provider)
 	default:
-		return nil, fmt.Errorf("%w of model %q", ErrNoPrice, n.model)
+		return fmt.Errorf("%w of model %q", ErrNoPrice, n.model)
 	}
 }
 
@@ -114,24 +130,24 @@ func (p *provider) find(name string) *model {
 // A memory remembers what was found. Names come from outside: when there are too many, it forgets all.
 type memory struct {
 	mu     sync.RWMutex
-	models map[name]*model
+	places map[name]place
 }
 
 const maxRemembered = 4096
 
-func newMemory() *memory { return &memory{models: make(map[name]*model)} }
+func newMemory() *memory { return &memory{places: make(map[name]place)} }
 
-func (m *memory) get(n name) *model {
+func (m *memory) get(n name) place {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.models[n]
+	return m.places[n]
 }
 
-func (m *memory) put(n name, found *model) {
+func (m *memory) put(n name, found place) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(m.models) >= maxRemembered {
-		clear(m.models)
+	if len(m.places) >= maxRemembered {
+		clear(m.places)
 	}
-	m.models[n] = found
+	m.places[n] = found
 }

@@ -91,7 +91,8 @@ func TestMergedListsGoOneBeforeTheOther(t *testing.T) {
 		}
 		return l
 	}
-	own, err := list("own", costing("a", "1", nil)).WithDefault(price.Price{Rates: inOut("50", "0")})
+	later := price.Model{ID: "b", Prices: []price.Price{{From: noon, Rates: inOut("7", "0")}}}
+	own, err := list("own", costing("a", "1", nil), later).WithDefault(price.Price{Rates: inOut("50", "0")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +106,10 @@ func TestMergedListsGoOneBeforeTheOther(t *testing.T) {
 		if text := got.Total().String() + " " + got.By; text != want {
 			t.Errorf("%s costs %s, want %s", model, text, want)
 		}
+	}
+	q := price.Query{Provider: "p", Model: "b", At: noon, Classes: price.Classes{price.Input: 1_000_000}}
+	if got := quote(t, merged, q); got.By != "own p/b from 2026-03-10T12:00:00Z" {
+		t.Errorf("what is in force counts from its start on, not %s", got.By)
 	}
 	if got := quote(t, public, price.Query{Model: "a", Classes: price.Classes{price.Input: 1_000_000}}); got.By != "public p/a" {
 		t.Errorf("the merged list changed its parts: %s", got.By)

@@ -76,16 +76,20 @@ func (t *tariff) requests(n int64) decimal.Decimal {
 
 // tariff returns the price that holds for a query.
 func (l *List) tariff(q *Query) (*tariff, error) {
-	m, err := l.find(name{q.Provider, q.Model})
-	if err == nil {
-		t := m.tariff(q.Tier, q.At)
-		if t != nil {
+	wanted, known := name{q.Provider, q.Model}, false
+	found, err := l.find(wanted, 0)
+	for err == nil {
+		if t := found.model.tariff(q.Tier, q.At); t != nil {
 			return t, nil
 		}
-		err = fmt.Errorf("%w of model %q at %s", ErrNoPrice, q.Model, q.At.UTC().Format(time.RFC3339))
+		known = true // at another time
+		found, err = l.find(wanted, found.layer+1)
 	}
 	if l.fallback != nil {
 		return l.fallback, nil
+	}
+	if known {
+		err = fmt.Errorf("%w of model %q at %s", ErrNoPrice, q.Model, q.At.UTC().Format(time.RFC3339))
 	}
 	return nil, err
 }

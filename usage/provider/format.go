@@ -112,9 +112,19 @@ func shapeOf(o object) (*format, error) {
 	}
 }
 
-var mistral = regexp.MustCompile(`(?i)(?:mi|code|dev|magi|mini)stral|(?:mix|vox|pix)tral`)
+// makers are those who speak like OpenAI and whose models are called like no others.
+var makers = []struct {
+	models   *regexp.Regexp
+	provider string
+}{
+	{regexp.MustCompile(`^(?:mi|code|dev|magi|mini)stral|^(?:mix|vox|pix)tral`), "mistral"},
+	{regexp.MustCompile(`^claude-`), "anthropic"},
+	{regexp.MustCompile(`^gemini-`), "google"},
+	{regexp.MustCompile(`^grok-`), "x-ai"},
+	{regexp.MustCompile(`^deepseek-`), "deepseek"},
+}
 
-// speaker tells who speaks like OpenAI: members that only one provider has, or else Mistral by its models.
+// speaker tells who speaks like OpenAI: by members that only one provider has, or else by the model's name.
 func speaker(o object, model string) string {
 	switch {
 	case o.has("is_byok", "cost_details"):
@@ -125,11 +135,16 @@ func speaker(o object, model string) string {
 		return "deepseek"
 	case o.has("cached_prompt_text_tokens"):
 		return "x-ai"
-	case o.has("num_cached_tokens") || mistral.MatchString(model) && !strings.Contains(model, "/"):
+	case o.has("num_cached_tokens"):
 		return "mistral"
-	default:
-		return "openai"
 	}
+	for _, maker := range makers {
+		// One with a slash is how those call it who sell many makers' models.
+		if maker.models.MatchString(strings.ToLower(model)) && !strings.Contains(model, "/") {
+			return maker.provider
+		}
+	}
+	return "openai"
 }
 
 // Anthropic: input_tokens leaves out both cache classes; what is kept for an hour is told apart in cache_creation.

@@ -133,6 +133,20 @@ func TestReadTakesClassesApart(t *testing.T) {
 				}},
 			},
 		},
+		"Gemini in OpenAI's form: by its models": {
+			`{"model":"gemini-2.5-pro","usage":{"prompt_tokens":70,"completion_tokens":12}}`,
+			provider.Usage{
+				API: provider.API{Provider: "google", Name: "chat"}, Model: "gemini-2.5-pro",
+				Measured: provider.Measured{Classes: price.Classes{price.Input: 70, price.Output: 12}},
+			},
+		},
+		"somebody who sells another's model is not its maker": {
+			`{"model":"mistralai/mistral-small","usage":{"prompt_tokens":70,"completion_tokens":12}}`,
+			provider.Usage{
+				API: provider.API{Provider: "openai", Name: "chat"}, Model: "mistralai/mistral-small",
+				Measured: provider.Measured{Classes: price.Classes{price.Input: 70, price.Output: 12}},
+			},
+		},
 		"OpenRouter, by what only it says": {
 			`{"model":"openai/gpt-5","usage":{"prompt_tokens":1,"completion_tokens":2,"cost":0.1,"cost_details":{}}}`,
 			provider.Usage{

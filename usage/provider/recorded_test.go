@@ -124,7 +124,8 @@ func short(n json.Number) string { return dec(n.String()).String() }
 
 // five are the interfaces of the five providers that are promised.
 var five = []string{
-	"anthropic/default", "aws/default", "google/default", "mistral/default", "openai/chat", "openai/embeddings", "openai/responses",
+	"anthropic/default", "anthropic/chat", "aws/default", "google/default", "google/chat", "mistral/default",
+	"openai/chat", "openai/embeddings", "openai/responses",
 }
 
 // A count is how many bodies there are, and of how many what is read is exactly what was recorded.
@@ -157,7 +158,7 @@ func TestRecordedUsage(t *testing.T) {
 
 	wantCounts := map[string]count{
 		"anthropic/default": {108, 108}, "aws/default": {111, 111}, "google/default": {230, 226}, "mistral/default": {27, 27},
-		"openai/chat": {114, 114}, "openai/embeddings": {2, 2}, "openai/responses": {129, 129},
+		"openai/chat": {112, 112}, "anthropic/chat": {1, 1}, "google/chat": {1, 1}, "openai/embeddings": {2, 2}, "openai/responses": {129, 129},
 		"deepseek/chat": {2, 2}, "groq/default": {39, 39}, "openrouter/chat": {18, 18}, "openrouter/responses": {1, 0},
 		"unknown": {8, 0},
 	}
@@ -222,7 +223,8 @@ func TestRecordedUsageByEveryInterfaceThatFits(t *testing.T) {
 		"anthropic/default": {238, 238}, "aws/default": {111, 111}, "openai/chat": {200, 200}, "openai/embeddings": {202, 202},
 		"openai/responses": {238, 238},
 		"google/default":   {230, 226}, // images, as above
-		"mistral/default":  {200, 196}, // bodies of OpenAI's that report what was written to the cache, which the tool reads only there
+		// Bodies of others that report what was written to the cache or read from it, which the tool reads only there.
+		"mistral/default": {200, 196}, "google/chat": {200, 196}, "anthropic/chat": {200, 194},
 	}
 	if diff := cmp.Diff(want, counts); diff != "" {
 		t.Errorf("bodies by interface (-want +got):\n%s", diff)
