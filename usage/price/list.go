@@ -140,6 +140,7 @@ func newProvider(list string, p Provider) (provider, error) {
 		models[i], err = newModel(list, p.ID, m)
 		errs = append(errs, err)
 	}
+	p.Models, p.Others = nil, slices.Clone(p.Others) // nothing is shared with the caller
 	return provider{Provider: p, models: models}, errors.Join(errs...)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -125,6 +126,22 @@ func TestAListForgetsNamesRatherThanGrow(t *testing.T) {
 	}
 	if n := l.Remembered(); n > 4096 {
 		t.Errorf("%d names are remembered", n)
+	}
+}
+
+func TestAListSharesNothingWithItsCaller(t *testing.T) {
+	t.Parallel()
+	hours := &price.Hours{To: 24 * time.Hour}
+	rates := inOut("1", "1")
+	prices := []price.Price{{Hours: hours, Rates: rates}}
+	others := []string{"p"}
+	l := newList(t,
+		price.Provider{ID: "p", Models: []price.Model{{ID: "m", Prices: prices}}}, price.Provider{ID: "q", Others: others})
+	*hours, others[0] = price.Hours{}, "nobody"
+	clear(rates)
+	clear(prices)
+	if got := quote(t, l, price.Query{Provider: "q", Model: "m", At: noon, Classes: price.Classes{price.Input: 1_000_000}}); !got.Input.Equal(dec("1")) {
+		t.Errorf("it costs %s", got.Input)
 	}
 }
 

@@ -44,6 +44,10 @@ func newTariff(p Price, by string) tariff {
 			l.setUnits(t.scale)
 		}
 	}
+	t.Rates = nil // nothing is shared with the caller
+	if p.Hours != nil {
+		t.Hours = new(*p.Hours)
+	}
 	for class := range Class(classes) {
 		t.rates[class] = t.rateOf(class)
 	}

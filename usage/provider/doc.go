@@ -7,12 +7,10 @@
 //
 //	u, err := provider.Read(body, provider.API{})
 //	…
-//	quote, err := list.Quote(u.Query(time.Now()))
-//	amounts := u.Amounts()
-//	amounts.Cost = new(quote.Total())
+//	err = res.Settle(ctx, u.Amounts())
 //
-// Amounts without that cost are priced by a ledger that has prices, by the four classes that an event tells apart: an hour
-// in the cache as minutes, audio as text.
+// A ledger that has prices prices these amounts by the four classes that an event tells apart: an hour in the cache as
+// minutes, audio as text. Where that makes a difference, [Usage.Priced] returns amounts with a cost that it does not.
 //
 // # Whose usage it is
 //

@@ -59,6 +59,18 @@ func (u Usage) Query(at time.Time) price.Query {
 	}
 }
 
+// Priced returns u as an event has it, with what it costs by a list at an instant: by its classes and its service tier, which
+// an event does not have. Errors: those of [price.List.Quote].
+func (u Usage) Priced(l *price.List, at time.Time) (usage.Amounts, error) {
+	quote, err := l.Quote(u.Query(at))
+	if err != nil {
+		return usage.Amounts{}, err
+	}
+	amounts := u.Amounts()
+	amounts.Cost = new(quote.Total())
+	return amounts, nil
+}
+
 // A body is what is read of a response. Members of the same meaning in other interfaces stand beside each other.
 type body struct {
 	Model         json.RawMessage `json:"model"`

@@ -2,6 +2,8 @@ package provider_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -302,6 +304,28 @@ func TestAmountsFoldTheClasses(t *testing.T) {
 	wantQuery := price.Query{Provider: "p", Model: "m", Tier: "flex", At: at, Classes: m.Classes, Requests: 1}
 	if diff := cmp.Diff(wantQuery, u.Query(at)); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
+	}
+}
+
+func TestPricedTellsApartWhatAnEventDoesNot(t *testing.T) {
+	t.Parallel()
+	l, err := price.ReadCSV("own", strings.NewReader("model,tier,input,cache_creation,cache_creation_long,output\nm,,3,3.75,6,15\nm,batch,1.5,,3,7.5\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const body = `{"model":"m","usage":{"input_tokens":0,"output_tokens":0,"cache_creation":{"ephemeral_1h_input_tokens":1000000},"service_tier":%q}}`
+	for tier, want := range map[string]string{"standard": "6", "batch": "3"} {
+		u, err := provider.Read(fmt.Appendf(nil, body, tier), provider.API{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := u.Priced(l, time.Now())
+		if err != nil || got.Cost.String() != want || got.CacheCreationTokens != 1_000_000 {
+			t.Errorf("%s: %+v, %v, want a cost of %s", tier, got, err, want)
+		}
+	}
+	if _, err := (provider.Usage{Model: "n"}).Priced(l, time.Now()); !errors.Is(err, price.ErrNoPrice) {
+		t.Errorf("the error is %v, want ErrNoPrice", err)
 	}
 }
 
