@@ -75,6 +75,7 @@ type demo struct {
 
 	start     time.Time // the clock's first minute
 	budgets   []budget.Budget
+	perHour   budget.Budget
 	perMinute budget.Budget
 	recorded  int64
 	took      time.Duration
@@ -134,7 +135,7 @@ func (d *demo) makeBudgets(ctx context.Context) error {
 		}
 		d.budgets[i] = made
 	}
-	d.perMinute = d.budgets[len(d.budgets)-1]
+	d.perHour, d.perMinute = d.budgets[len(d.budgets)-2], d.budgets[len(d.budgets)-1]
 	return nil
 }
 
@@ -172,6 +173,7 @@ type report struct {
 	At          time.Time       `json:"at"`
 	Statuses    []budget.Status `json:"statuses"`
 	Alerts      []alert.Alert   `json:"alerts"`
+	Projected   comparison      `json:"projected"`
 	PerMinute   []exact         `json:"tokens_per_minute"`
 	Admission   admissionJSON   `json:"admission"`
 	Commands    []string        `json:"commands"`
@@ -203,6 +205,9 @@ func (d *demo) report(ctx context.Context) (report, error) {
 	}
 	slices.Reverse(alerts)
 	r.Alerts = alerts
+	if r.Projected, err = d.project(ctx); err != nil {
+		return r, err
+	}
 	if r.PerMinute, err = d.minutes(ctx); err != nil {
 		return r, err
 	}
@@ -212,6 +217,30 @@ func (d *demo) report(ctx context.Context) (report, error) {
 
 // asked is the model that the demo's own request goes to.
 const asked = "claude-sonnet-4-5"
+
+// A comparison is what was projected for the end of a period, and what came of it.
+type comparison struct {
+	Projection budget.Projection `json:"projection"`
+	Came       budget.Status     `json:"came"`
+}
+
+// project returns what was to be said of the budget per hour ten minutes before its first hour was over.
+func (d *demo) project(ctx context.Context) (c comparison, err error) {
+	at := d.projectedAt()
+	if c.Projection, err = d.ledger.ProjectionAt(ctx, d.perHour.ID, nil, at); err != nil {
+		return c, err
+	}
+	c.Came, err = d.ledger.StatusAt(ctx, d.perHour.ID, nil, at)
+	return c, err
+}
+
+func (d *demo) projectedAt() time.Time { return d.start.Truncate(time.Hour).Add(50 * time.Minute) }
+
+func (d *demo) showProjection(c comparison) {
+	w := d.program.stdout
+	(&forecasting{program: d.program}).print(w, c.Projection)
+	printField(w, "came", fmt.Sprintf("%s, %s", amount(c.Came.Used), percent(c.Came.Percent)))
+}
 
 // The request with which the demo shows what a reservation is, and what it then turns out to have used.
 var (
@@ -269,6 +298,7 @@ func (d *demo) commands() []string {
 	day := usage.Day.Bounds(d.now, time.UTC)
 	return []string{
 		fmt.Sprintf("%s status --db %s --at %s", self, db, d.now.Format(time.RFC3339)),
+		fmt.Sprintf("%s forecast %s --db %s --at %s", self, d.perHour.ID, db, d.projectedAt().Format(time.RFC3339)),
 		fmt.Sprintf("%s top --db %s --by user --limit 3", self, db),
 		fmt.Sprintf("%s history %s --db %s --by hour --from %s --to %s", self, d.budgets[0].ID, db,
 			day.Start.Format(time.DateOnly), day.End.Format(time.DateOnly)),
@@ -320,6 +350,8 @@ func (d *demo) show(ctx context.Context) error {
 	}
 	print("\nWhich levels were reached on the way\n")
 	p.printAlerts(r.Alerts)
+	print("\nWhat was projected for the end of the hour at %s, and what came\n", when(r.Projected.Projection.Pace.At))
+	d.showProjection(r.Projected)
 	print("\nTokens per minute, from the counters of the budget %q\n\n%s", d.perMinute.Name, d.plot(r.PerMinute))
 	d.showAdmission(r.Admission)
 	print("\nGo on with\n\n  %s", strings.Join(r.Commands, "\n  "))

@@ -32,9 +32,10 @@ type program struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
-	colour bool // on stdout
-	live   bool // stderr is a terminal, on which a line can be written over
-	screen bool // so is stdout
+	colour bool                       // on stdout
+	live   bool                       // stderr is a terminal, on which a line can be written over
+	screen bool                       // stdout is a terminal
+	size   func() (columns, rows int) // of stdout, if it is one that can be written over; else nil
 
 	// flags of every command
 	db    string
@@ -46,14 +47,28 @@ type program struct {
 }
 
 func newProgram() *program {
-	return &program{
+	screen := term.IsTerminal(int(os.Stdout.Fd()))
+	p := &program{
 		stdin:  os.Stdin,
 		stdout: os.Stdout,
 		stderr: os.Stderr,
-		colour: term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+		colour: screen && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 		live:   term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb",
-		screen: term.IsTerminal(int(os.Stdout.Fd())),
+		screen: screen,
 	}
+	if screen && os.Getenv("TERM") != "dumb" {
+		p.size = stdoutSize
+	}
+	return p
+}
+
+// stdoutSize returns how large the terminal is, which its user may change at any time.
+func stdoutSize() (columns, rows int) {
+	columns, rows, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil || columns < 1 || rows < 1 {
+		return 80, 24
+	}
+	return columns, rows
 }
 
 const (
@@ -186,7 +201,7 @@ func (p *program) root() *cobra.Command {
 	flags.BoolVar(&p.json, "json", false, "print data as JSON")
 	flags.StringVar(&p.actor, "actor", os.Getenv("USER"), "`name` under which changes are audited")
 	root.AddCommand(
-		p.demo(), p.importFiles(), p.price(), p.budgets(), p.status(), p.history(), p.forecast(), p.top(), p.alerts(),
+		p.demo(), p.importFiles(), p.price(), p.budgets(), p.status(), p.watch(), p.history(), p.forecast(), p.top(), p.alerts(),
 		p.check(), p.reserve(), p.settle(), p.release(), p.extend(), p.reservations(), p.load(), p.loadProcess(),
 		p.tenants(), p.licenses(), p.reports(), p.export(),
 		p.adjust(), p.correct(), p.audit(), p.verify(), p.prune(), p.migrate(),

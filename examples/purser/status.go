@@ -73,14 +73,21 @@ func budgetStatuses(ctx context.Context, l *budget.Ledger, id string, v budget.V
 }
 
 func (p *program) showStatuses(statuses iter.Seq2[budget.Status, error]) error {
+	t := newStatusGrid()
+	return showList(p, statuses, t, func(s budget.Status) { p.addStatus(t, s) })
+}
+
+func newStatusGrid() *grid {
 	t := newGrid("There are no budgets, or none has used anything.",
 		"budget", "for", ">used", ">of", "", ">percent", "level", "since", ">available", ">reserved", ">denied", ">expired")
 	t.hideEmpty()
-	return showList(p, statuses, t, func(s budget.Status) {
-		b := s.Budget
-		t.add(b.Name, valueText(s.Value), amount(s.Used), amount(b.Limit)+" "+string(b.Metric),
-			p.paint(bar(s.Percent.InexactFloat64()/100, 16), s.Level), percent(s.Percent), p.paint(s.Level.String(), s.Level),
-			when(s.Period.Start), amount(s.Available), positive(s.Reserved), positive(decimal.NewFromInt(s.Denied)),
-			positive(decimal.NewFromInt(s.Expired)))
-	})
+	return t
+}
+
+func (p *program) addStatus(t *grid, s budget.Status) {
+	b := s.Budget
+	t.add(b.Name, valueText(s.Value), amount(s.Used), amount(b.Limit)+" "+string(b.Metric),
+		p.paint(bar(s.Percent.InexactFloat64()/100, 16), s.Level), percent(s.Percent), p.paint(s.Level.String(), s.Level),
+		when(s.Period.Start), amount(s.Available), positive(s.Reserved), positive(decimal.NewFromInt(s.Denied)),
+		positive(decimal.NewFromInt(s.Expired)))
 }
