@@ -21,6 +21,7 @@ type world struct {
 	now       time.Time // by the store's clock
 	processes []*process
 	started   int
+	wrap      func(budget.Store) budget.Store // what processes see of the store; nil: the store
 }
 
 // A process is a ledger that leases. Its keeper takes a step when the test says so, and its clocks are its own.
@@ -67,6 +68,9 @@ func (w *world) process(o budget.Options) *process {
 	w.started++
 	p := &process{world: w, name: fmt.Sprintf("p%d", w.started), monotonic: time.Hour}
 	p.fixture = &fixture{t: w.t, store: w.store, seen: &wrapper{w.store, p.transact}, now: w.now}
+	if w.wrap != nil {
+		p.seen = w.wrap(p.seen)
+	}
 	if o.Leases == nil {
 		o.Leases = &budget.LeaseOptions{TTL: leaseTTL}
 	}

@@ -201,3 +201,24 @@ func TestAWrongGuessAboutAReservationChangesNoAnswer(t *testing.T) {
 		})
 	}
 }
+
+// What is settled from leases is foreseen too: the process knows what they hold.
+func TestSettlingFromLeasesIsForeseen(t *testing.T) {
+	w := newWorld(t)
+	o := &opener{}
+	w.wrap = func(s budget.Store) budget.Store { o.Store = s; return o }
+	p := w.process(budget.Options{})
+	b := p.create(budget.Budget{Limit: dec("10000")})
+	p.create(budget.Budget{Limit: dec("10000"), Metric: usage.Requests})
+	p.warm(one(10))
+	o.foreseen, o.wrong = 0, 0
+	for range 5 {
+		if err := p.fromMemory(one(10)).Settle(t.Context(), input(10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.used(b.ID, nil, "50")
+	if o.foreseen != 5 || o.wrong != 0 {
+		t.Errorf("%d of 5 were foreseen, %d of them wrong; want all and none", o.foreseen, o.wrong)
+	}
+}
