@@ -52,9 +52,9 @@ func ReadGenAI(name string, r io.Reader) (*List, error) {
 	err = decode("list", data, &listed)
 	providers := make([]Provider, len(listed))
 	for i, p := range listed {
-		var invalid error
-		providers[i], invalid = p.provider()
-		err = errors.Join(err, invalid)
+		var bad error
+		providers[i], bad = p.provider()
+		err = errors.Join(err, bad)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("price list %q: %w", name, err)
@@ -69,9 +69,9 @@ func (g genaiProvider) provider() (Provider, error) {
 	p.Makes, makes = genaiMatch(g.ID+".model_match", g.Makes, 0)
 	err = errors.Join(err, makes)
 	for i, m := range g.Models {
-		var invalid error
-		p.Models[i], invalid = m.model(g.ID + "." + m.ID)
-		err = errors.Join(err, invalid)
+		var bad error
+		p.Models[i], bad = m.model(g.ID + "." + m.ID)
+		err = errors.Join(err, bad)
 	}
 	return p, err
 }
@@ -86,9 +86,9 @@ func (g genaiModel) model(path string) (Model, error) {
 		err = errors.Join(err, decode(path+".prices", g.Prices, &listed[0].Prices))
 	}
 	for i, l := range listed {
-		p, invalid := l.price(fmt.Sprintf("%s.prices[%d]", path, i))
+		p, bad := l.price(fmt.Sprintf("%s.prices[%d]", path, i))
 		m.Prices = append(m.Prices, p)
-		err = errors.Join(err, invalid)
+		err = errors.Join(err, bad)
 	}
 	return m, err
 }
@@ -125,12 +125,12 @@ func genaiMatches(path, kind string, data json.RawMessage, depth int) (Match, er
 	err := decode(path+"."+kind, data, &clauses)
 	matches := make([]Match, len(clauses))
 	for i, clause := range clauses {
-		var invalidClause error
-		matches[i], invalidClause = genaiMatch(fmt.Sprintf("%s.%s[%d]", path, kind, i), clause, depth)
-		if invalidClause == nil && matches[i] == nil {
-			invalidClause = invalid.Field(fmt.Sprintf("%s.%s[%d]", path, kind, i), "must be a condition")
+		var bad error
+		matches[i], bad = genaiMatch(fmt.Sprintf("%s.%s[%d]", path, kind, i), clause, depth)
+		if bad == nil && matches[i] == nil {
+			bad = invalid.Field(fmt.Sprintf("%s.%s[%d]", path, kind, i), "must be a condition")
 		}
-		err = errors.Join(err, invalidClause)
+		err = errors.Join(err, bad)
 	}
 	if kind == "and" {
 		return All(matches...), err
@@ -166,10 +166,10 @@ func (g genaiPrice) price(path string) (p Price, err error) {
 			p.From, err = instant(path+".start_date", c.StartDate)
 		}
 		if c.StartTime != "" || c.EndTime != "" {
-			from, invalidFrom := clock(path+".start_time", c.StartTime)
-			to, invalidTo := clock(path+".end_time", c.EndTime)
+			from, badFrom := clock(path+".start_time", c.StartTime)
+			to, badTo := clock(path+".end_time", c.EndTime)
 			p.Hours = &Hours{From: from, To: to}
-			err = errors.Join(err, invalidFrom, invalidTo)
+			err = errors.Join(err, badFrom, badTo)
 		}
 	}
 	p.Rates, p.Free = make(Rates, len(g.Prices)), g.Prices != nil && len(g.Prices) == 0
@@ -224,9 +224,9 @@ func genaiRate(field string, data json.RawMessage) (r Rate, err error) {
 		return r, err
 	}
 	for i, tier := range tiered.Tiers {
-		perMillion, invalid := required(fmt.Sprintf("%s.tiers[%d].price", field, i), tier.Price)
+		perMillion, bad := required(fmt.Sprintf("%s.tiers[%d].price", field, i), tier.Price)
 		r.Above = append(r.Above, Step{Tokens: tier.Start, PerMillion: perMillion})
-		err = errors.Join(err, invalid)
+		err = errors.Join(err, bad)
 	}
 	return r, err
 }

@@ -31,8 +31,8 @@ func ReadLiteLLM(name string, r io.Reader) (*List, error) {
 			continue
 		}
 		entry := litellmModel{id: id, fields: listed[id]}
-		seller, m, invalid := entry.model()
-		err = errors.Join(err, invalid)
+		seller, m, bad := entry.model()
+		err = errors.Join(err, bad)
 		if len(m.Prices) == 0 {
 			continue
 		}
