@@ -69,7 +69,8 @@ func (l *Ledger) sameCreated(stands Definition, b Budget) error {
 // is ErrConflict.
 //
 // If Scope, Except, Metric, Schedule, StartsAt or EndsAt change, the running period is counted anew and counters of
-// earlier ones are dropped; their usage is computed when it is read. A new CostPerCredit holds for later usage only.
+// earlier ones are dropped; their usage is computed when it is read. Of a [period.Lifetime] budget of which only EndsAt
+// changes, only what lies between the two ends is counted. A new CostPerCredit holds for later usage only.
 // It returns the budget as stored. A change that changes nothing is none: version and audit stay as they are.
 //
 // Errors: ErrNotFound, ErrConflict, ErrInvalid with the fields, ErrPruned.
@@ -226,7 +227,7 @@ func (ch *definitionChange) update(ctx context.Context, b Budget, set *setting, 
 		ahead := func(r Rate) bool { return !r.From.Before(from) }
 		d.Rates = append(slices.DeleteFunc(slices.Clone(d.Rates), ahead), Rate{From: from, CostPerCredit: b.CostPerCredit})
 	}
-	if countsOtherwise(&ch.old.Budget, &b) {
+	if ch.countsAnew(&b) {
 		d.CountedFrom = b.Schedule.Bounds(ch.now).Start
 	}
 	if b.Metric != ch.old.Metric {
@@ -250,6 +251,39 @@ func countsOtherwise(old, b *Budget) bool {
 		!old.StartsAt.Equal(b.StartsAt) || !old.EndsAt.Equal(b.EndsAt)
 }
 
+// countsAnew reports whether b's counters are to be computed as if there were none.
+func (ch *definitionChange) countsAnew(b *Budget) bool {
+	return ch.old == nil || countsOtherwise(&ch.old.Budget, b) && !ch.onlyEnds(b)
+}
+
+// onlyEnds reports whether b is a lifetime budget that ends at another time and else counts as before.
+func (ch *definitionChange) onlyEnds(b *Budget) bool {
+	if ch.old == nil || b.Schedule != period.Lifetime || b.EndsAt.Equal(ch.old.EndsAt) {
+		return false
+	}
+	before := ch.old.Budget
+	before.EndsAt = b.EndsAt
+	return !countsOtherwise(&before, b)
+}
+
+// moveEnd returns what d's counters change by, where only its end has moved: what lies between the ends.
+func (ch *definitionChange) moveEnd(ctx context.Context, d *Definition) (tallies, error) {
+	between, sign := *d, int64(1)
+	between.StartsAt, between.EndsAt = ch.old.window().End, d.window().End
+	if between.EndsAt.Before(between.StartsAt) {
+		between.StartsAt, between.EndsAt, sign = between.EndsAt, between.StartsAt, -1
+	}
+	if err := notBeforeFloor(between.window(), ch.catalog); err != nil {
+		return nil, err
+	}
+	counted, err := countPeriod(ctx, ch.tx, ch.catalog, &between, d.Schedule.Bounds(ch.now), nil)
+	for key, tally := range counted {
+		tally.Recorded *= sign
+		counted[key] = tally
+	}
+	return counted, err
+}
+
 // nextRateStart returns the instant from which a new rate holds: now, or after the newest event that was charged at the
 // old one.
 func (ch *definitionChange) nextRateStart(ctx context.Context, d *Definition) (time.Time, error) {
@@ -269,8 +303,8 @@ func (ch *definitionChange) nextRateStart(ctx context.Context, d *Definition) (t
 // the alerts of the running period.
 func (ch *definitionChange) put(ctx context.Context, d Definition, set *setting, audit ...AuditEntry) error {
 	w := Writes{PutBudgets: []Definition{d}, Catalog: ch.nextCatalog(), Audit: audit}
-	anew := ch.old == nil || countsOtherwise(&ch.old.Budget, &d.Budget)
-	rehold := anew || ch.old.Disabled != d.Disabled
+	anew, moved := ch.countsAnew(&d.Budget), ch.onlyEnds(&d.Budget)
+	rehold := anew || moved || ch.old.Disabled != d.Disabled
 	if !rehold && set == nil && sameMarks(ch.old.marks(), d.marks()) {
 		_, err := ch.tx.Apply(ctx, w) // no counter changes and no level: recorders need not wait until they are read
 		return err
@@ -288,6 +322,14 @@ func (ch *definitionChange) put(ctx context.Context, d Definition, set *setting,
 			return err
 		}
 		w.DropCounters, adds = []string{d.ID}, after
+	}
+	if moved {
+		if adds, err = ch.moveEnd(ctx, &d); err != nil {
+			return err
+		}
+		if after, err = before.recorded(adds); err != nil {
+			return err
+		}
 	}
 	if rehold {
 		if w.PutReservations, err = ch.rehold(ctx, &d, anew, adds); err != nil {

@@ -24,6 +24,20 @@ func (t tallies) record(key CounterKey, units int64) (err error) {
 	return err
 }
 
+// recorded returns a copy of t with what others recorded beside it.
+func (t tallies) recorded(others tallies) (tallies, error) {
+	sum := maps.Clone(t)
+	for key, tally := range others {
+		if err := sum.record(key, tally.Recorded); err != nil {
+			return nil, err
+		}
+		if err := sum[key].fits(); err != nil {
+			return nil, fmt.Errorf("what is used: %w", err)
+		}
+	}
+	return sum, nil
+}
+
 func (t tallies) adjust(key CounterKey, units int64) (err error) {
 	tally := t[key]
 	tally.Adjusted, err = addUnits(tally.Adjusted, units)

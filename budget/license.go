@@ -38,8 +38,9 @@ type License struct {
 	EndsAt         time.Time        // usage at or after it does not count; zero: no end
 
 	// CreditsUsed is what the usage from StartsAt to EndsAt comes to, each event rounded half up to 1e-6 at the rate in force
-	// at its time, and adjustments. It counts whether or not CreditsTotal is set. It is not kept with the license: setting it
-	// makes an adjustment of the difference, on top of which later usage counts.
+	// at its time, and adjustments. It counts whether or not CreditsTotal is set. It is not kept with the license: setting it,
+	// to 0 or more, makes an adjustment of the difference, on top of which later usage counts. So it is below 0 where usage
+	// is refunded that it was set to leave out.
 	CreditsUsed decimal.Decimal
 
 	CreatedAt time.Time // by the ledger's clock
@@ -210,8 +211,9 @@ func (l *Ledger) CreateLicense(ctx context.Context, x License) (License, error) 
 // changes nothing is none, and not audited; one of the window or of whether it is inactive is audited as update_license,
 // any other as update_license_budget.
 //
-// Errors: ErrNotFound, ErrInvalid with the fields, ErrPruned if the window or MoneyBudget is changed of a license that began
-// before the prune floor: what it used would have to be counted anew.
+// Errors: ErrNotFound, ErrInvalid with the fields, ErrPruned where events would have to be counted that are gone: if StartsAt
+// is changed, or a MoneyBudget given to, of a license that began before the prune floor, and if EndsAt is moved from or to
+// before it.
 func (l *Ledger) UpdateLicense(ctx context.Context, id string, fn func(*License) error) (License, error) {
 	now := l.now()
 	var updated, attempted License
@@ -276,6 +278,9 @@ func (x License) validateChange(old License) error {
 	check("updated_at", x.UpdatedAt.Equal(old.UpdatedAt))
 	if x.StartsAt.IsZero() {
 		errs = append(errs, invalid.Field("starts_at", "must not be empty"))
+	}
+	if x.CreditsUsed.Equal(old.CreditsUsed) {
+		x.CreditsUsed = decimal.Zero // below 0 where more was refunded than was left of what was set
 	}
 	return errors.Join(append(errs, x.Validate())...)
 }

@@ -227,6 +227,21 @@ func TestCreditsUsedIsSet(t *testing.T) {
 	f.verified()
 }
 
+// What was set leaves out usage that is refunded later.
+func TestCreditsUsedBelow0(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	l := f.createLicense(license()).ID
+	f.spend("1", "1")
+	f.updateLicense(l, func(x *budget.License) { x.CreditsUsed = dec("5") })
+	f.correct(usage.Correction{ID: "c", Tenant: "acme", Event: "1", Reason: "test", Amounts: usage.Amounts{Cost: new(dec("1"))}})
+	f.creditsUsed(l, "-95")
+	f.updateLicense(l, func(x *budget.License) { x.WarningPercent = new(dec("70")) })
+	f.creditsUsed(l, "-95")
+	f.updateLicense(l, func(x *budget.License) { x.CreditsUsed = dec("0") })
+	f.creditsUsed(l, "0")
+}
+
 // What is used is set together with the total, so that no state in between alerts.
 func TestSettingCreditsUsedAlertsOnce(t *testing.T) {
 	t.Parallel()

@@ -277,6 +277,29 @@ func TestReportsStayWhenEventsArePruned(t *testing.T) {
 	}
 	f.verified()
 	f.updateLicense(l, func(x *budget.License) { x.CostPerCredit, x.Inactive = new(dec("7")), true })
-	_, err = f.UpdateLicense(t.Context(), l, func(x *budget.License) error { x.EndsAt = f.now; return nil })
-	is(t, err, budget.ErrPruned)
+	before = reports()
+	f.updateLicense(l, func(x *budget.License) { x.EndsAt = f.now.AddDate(1, 0, 0) })
+	f.updateLicense(l, func(x *budget.License) { x.EndsAt = f.now.AddDate(0, 0, -2) })
+	f.updateLicense(l, func(x *budget.License) { x.EndsAt = time.Time{} })
+	if diff := cmp.Diff(before, reports()); diff != "" {
+		t.Errorf("a license's end is moved there and back (-before +after):\n%s", diff)
+	}
+	f.verified()
+	for _, fn := range []func(*budget.License){
+		func(x *budget.License) { x.EndsAt = f.now.AddDate(0, 0, -20) },
+		func(x *budget.License) { x.StartsAt = f.now.AddDate(0, 0, -20) },
+	} {
+		_, err = f.UpdateLicense(t.Context(), l, func(x *budget.License) error { fn(x); return nil })
+		is(t, err, budget.ErrPruned)
+	}
+}
+
+func TestWhatRemainsIsNotBelow0(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	f.createLicense(license(func(x *budget.License) { x.CreditsUsed = dec("1500") }))
+	a := collect(t, f.Overview(t.Context()))[0]
+	if !a.CreditsRemaining.IsZero() || !a.CreditsPercent.Equal(dec("150")) {
+		t.Errorf("of 1000 credits 1500 are used: %s remain, %s%% are used", a.CreditsRemaining, a.CreditsPercent)
+	}
 }

@@ -345,7 +345,7 @@ func (m *machine) update(rt *rapid.T) {
 	}
 	next := old.budget
 	recounts := true
-	switch rapid.SampledFrom([]string{"limit", "rate", "scope", "metric", "schedule", "window", "disable"}).Draw(rt, "what") {
+	switch rapid.SampledFrom([]string{"limit", "rate", "scope", "metric", "schedule", "window", "end", "disable"}).Draw(rt, "what") {
 	case "limit":
 		next.Limit, recounts = next.Limit.Add(decimal.NewFromInt(rapid.Int64Range(1, 5000).Draw(rt, "more"))), false
 	case "rate":
@@ -361,6 +361,8 @@ func (m *machine) update(rt *rapid.T) {
 		next.Schedule = schedules().Draw(rt, "schedule")
 	case "window":
 		m.windowed(rt, &next)
+	case "end":
+		m.ending(rt, &next)
 	case "disable":
 		next.Disabled, recounts = !next.Disabled, false
 	}
@@ -369,6 +371,10 @@ func (m *machine) update(rt *rapid.T) {
 			maps.Equal(old.budget.Scope, next.Scope) && cmp.Equal(old.budget.Except, next.Except) &&
 			old.budget.StartsAt.Equal(next.StartsAt) && old.budget.EndsAt.Equal(next.EndsAt)
 		recounts = !same
+	}
+	if recounts && onlyEnds(old.budget, next) {
+		m.moveEnd(rt, old, next)
+		return
 	}
 	updated, err := m.ledger.Update(m.ctx, old.budget.ID, func(b *budget.Budget) error { *b = next; return nil })
 	if recounts && m.prunedAway(rt, next, err) {
@@ -396,6 +402,37 @@ func (m *machine) update(rt *rapid.T) {
 	if rehold {
 		m.model.holdAgain(old, recounts)
 	}
+}
+
+// ending draws when a budget ends.
+func (m *machine) ending(rt *rapid.T, b *budget.Budget) {
+	start := m.now.AddDate(0, 0, -30)
+	if b.StartsAt.After(start) {
+		start = b.StartsAt
+	}
+	b.EndsAt = start.Add(time.Duration(rapid.Int64Range(1, 60*24*3600).Draw(rt, "length")) * time.Second)
+}
+
+// onlyEnds reports whether a budget that has but one period ends at another time, and nothing else.
+func onlyEnds(old, next budget.Budget) bool {
+	return next.Schedule == period.Lifetime && old.Schedule == next.Schedule && old.Metric == next.Metric &&
+		maps.Equal(old.Scope, next.Scope) && cmp.Equal(old.Except, next.Except) && old.StartsAt.Equal(next.StartsAt)
+}
+
+// moveEnd changes the end of a budget that has but one period: what lies between is counted or no longer, all else stays.
+func (m *machine) moveEnd(rt *rapid.T, old *modelBudget, next budget.Budget) {
+	updated, err := m.ledger.Update(m.ctx, old.budget.ID, func(b *budget.Budget) error { *b = next; return nil })
+	gone := func(end time.Time) bool { return !end.IsZero() && end.Before(m.model.floor) }
+	if must := gone(old.budget.EndsAt) || gone(next.EndsAt); must != errors.Is(err, budget.ErrPruned) {
+		rt.Fatalf("moving the end from %v to %v with the floor at %v: %v", old.budget.EndsAt, next.EndsAt, m.model.floor, err)
+	} else if must {
+		return
+	}
+	if err != nil {
+		rt.Fatalf("move the end: %v", err)
+	}
+	old.budget = updated
+	m.model.holdAgain(old, false)
 }
 
 func (m *machine) delete(rt *rapid.T) {

@@ -147,7 +147,7 @@ func (a *accountant) changeLicense(rt *rapid.T) {
 	old := rapid.SampledFrom(a.licenses).Draw(rt, "license")
 	next := old.license
 	next.CreditsUsed = a.creditsUsed(old)
-	what := rapid.SampledFrom([]string{"rate", "used", "total", "money", "inactive"}).Draw(rt, "what")
+	what := rapid.SampledFrom([]string{"rate", "used", "total", "money", "inactive", "ends"}).Draw(rt, "what")
 	switch what {
 	case "rate":
 		next.CostPerCredit = optional(rt, "rate", 1, 3)
@@ -159,9 +159,15 @@ func (a *accountant) changeLicense(rt *rapid.T) {
 		next.MoneyBudget = optional(rt, "money", 0, 50)
 	case "inactive":
 		next.Inactive = !next.Inactive
+	case "ends":
+		next.EndsAt = next.StartsAt.Add(time.Duration(rapid.Int64Range(1, 60*24*3600).Draw(rt, "length")) * time.Second)
+		next.CreditsUsed = decimal.Zero // what it comes to is the model's to say
 	}
 	_, err := a.ledger.UpdateLicense(a.ctx, old.license.ID, func(x *budget.License) error {
 		next.CreatedAt, next.UpdatedAt = x.CreatedAt, x.UpdatedAt
+		if what == "ends" {
+			next.CreditsUsed = x.CreditsUsed
+		}
 		*x = next
 		return nil
 	})
@@ -172,8 +178,19 @@ func (a *accountant) changeLicense(rt *rapid.T) {
 		}
 		return
 	}
+	if what == "ends" && (endOf(old.license).Before(a.model.floor) || endOf(next).Before(a.model.floor)) && !next.EndsAt.Equal(old.license.EndsAt) {
+		if !errors.Is(err, budget.ErrPruned) {
+			rt.Fatalf("an end from or to before the floor: %v", err)
+		}
+		return
+	}
 	if err != nil {
 		rt.Fatalf("change license: %v", err)
+	}
+	if what == "ends" {
+		old.license, old.credits.budget.EndsAt = next, next.EndsAt
+		old.money = moneyOf(next)
+		return
 	}
 	if what == "rate" && !sameDecimal(old.license.CostPerCredit, next.CostPerCredit) {
 		rate := budget.Rate{From: a.model.newRate(old.credits, a.now)}
@@ -186,6 +203,13 @@ func (a *accountant) changeLicense(rt *rapid.T) {
 		old.credits.adjustments = append(old.credits.adjustments, modelAdjustment{metric: usage.Credits, amount: difference, time: a.now})
 	}
 	old.license, old.money = next, moneyOf(next)
+}
+
+func endOf(x budget.License) time.Time {
+	if x.EndsAt.IsZero() {
+		return usage.EndTime
+	}
+	return x.EndsAt
 }
 
 func sameDecimal(a, b *decimal.Decimal) bool {
