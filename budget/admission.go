@@ -533,7 +533,7 @@ func (a *admission) lock(ctx context.Context, keys []CounterKey) (tallies, error
 	}
 	if a.foresees { // they are locked by being written to
 		for _, key := range keys {
-			a.adds[key] = a.adds[key]
+			a.adds.touch(key)
 		}
 	}
 	locked, err := a.lockCounters(ctx, keys)
@@ -541,7 +541,7 @@ func (a *admission) lock(ctx context.Context, keys []CounterKey) (tallies, error
 		return nil, fmt.Errorf("lock counters: %w", err)
 	}
 	for _, key := range keys {
-		tally, err := locked[key].Tally.plus(a.adds[key])
+		tally, err := locked[key].plus(a.adds[key])
 		if charged := a.charges.charges[key]; err == nil && charged != nil {
 			tally.Recorded, err = addUnits(tally.Recorded, charged.units)
 		}

@@ -142,7 +142,7 @@ func TestBadRequestsNameTheirFields(t *testing.T) {
 func TestExceededErrorIsWrittenWithItsFigures(t *testing.T) {
 	f := open(t)
 	f.create(budget.Budget{ID: "month", Metric: usage.Dollars, Limit: dec("1.5"), Scope: budget.Scope{usage.User: budget.Each}})
-	exceeded := f.refused(budget.Request{Subject: subject, Estimate: usage.Amounts{Cost: new(dec("2.000000001"))}})
+	exceeded := f.refusal(budget.Request{Subject: subject, Estimate: usage.Amounts{Cost: new(dec("2.000000001"))}})
 	if want := `budget exceeded: "test" has 1.5 of 1.5 dollars available, 2.000000001 requested, resets at 2026-04-01T00:00:00Z`; exceeded.Error() != want {
 		t.Errorf("says %s, want %s", exceeded, want)
 	}

@@ -17,6 +17,12 @@ const pageSize = 5000
 // tallies are counters on their way into the store, by key.
 type tallies map[CounterKey]Tally
 
+// touch makes a counter one of those that change, be it by nothing.
+func (t tallies) touch(key CounterKey) {
+	tally := t[key]
+	t[key] = tally
+}
+
 func (t tallies) record(key CounterKey, units int64) (err error) {
 	tally := t[key]
 	tally.Recorded, err = addUnits(tally.Recorded, units)

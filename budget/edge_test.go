@@ -25,7 +25,7 @@ func TestManyLeasesThatAreSettledFromDoNotHoldUpOneThatIsRefused(t *testing.T) {
 	p.create(budget.Budget{ID: "full", Limit: dec("1"), Scope: budget.Scope{usage.User: "last"}})
 	of := func(user string) budget.Request {
 		r := one(1)
-		r.Subject.User = user
+		r.User = user
 		return r
 	}
 	var held []*budget.Reservation

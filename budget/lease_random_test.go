@@ -178,7 +178,7 @@ func (m *fleet) admitted(p *process, res *budget.Reservation) {
 		// Leases count in full. Only of its own the process knows what of them it has out.
 		taken := m.taken(h.CounterKey, func(owner *process) bool { return owner == p && res.Leased() })
 		limit := b.Limit.IntPart()
-		if taken > limit && !(res.Leased() && m.late[p]) {
+		if taken > limit && (!res.Leased() || !m.late[p]) {
 			m.rt.Fatalf("%s admitted %q: %d of %d of %+v are taken", p.name, res.ID(), taken, limit, h.CounterKey)
 		}
 		if !res.Leased() {
@@ -221,7 +221,7 @@ func (m *fleet) taken(key budget.CounterKey, known func(*process) bool) int64 {
 		for _, row := range open {
 			owner := m.owner(row)
 			for _, h := range row.Holds {
-				if h.CounterKey == key && !(row.Lease && owner != nil && known(owner)) {
+				if h.CounterKey == key && (!row.Lease || owner == nil || !known(owner)) {
 					taken += h.Units
 				}
 			}
