@@ -9,10 +9,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/shopspring/decimal"
+	"pgregory.net/rapid"
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/store/memstore"
 	"github.com/purser-go/purser/usage"
+	"github.com/purser-go/purser/usage/price"
 )
 
 // A tariff prices the input tokens of one model: one dollar each, and two from a certain instant on.
@@ -328,4 +330,61 @@ func TestDoPricesWhatTheFunctionSays(t *testing.T) {
 	is(t, do("b", input(5)), budget.ErrEstimateRequired)
 	f.used(b.ID, nil, "5")
 	f.hasPaid(paid{"a", "5", "tariff", false})
+}
+
+// Whatever is recorded, settled and sent again while prices change, each event costs what its tokens cost at its time,
+// rounded once, and a budget has used the sum.
+func TestPricedUsageIsTheSumOfItsRoundedCosts(t *testing.T) {
+	check(t, func(rt *rapid.T) {
+		rate := rapid.Int64Range(0, 20_000_000)
+		perMillion := func(label string) decimal.Decimal { return decimal.New(rate.Draw(rt, label), -6) }
+		before := [2]decimal.Decimal{perMillion("input"), perMillion("output")}
+		after := [2]decimal.Decimal{perMillion("input, later"), perMillion("output, later")}
+		f := openOptions(t, budget.Options{Prices: tokenPrices(t, before, after)})
+		b := f.create(budget.Budget{Metric: usage.Dollars, Limit: dec("1000000000")})
+		want, sum := make(map[string]string), decimal.Zero
+		for i := range rapid.IntRange(1, 8).Draw(rt, "events") {
+			e := priced(fmt.Sprint("e", i), rapid.Int64Range(0, 1_000_000).Draw(rt, "input tokens"))
+			e.OutputTokens = rapid.Int64Range(0, 1_000_000).Draw(rt, "output tokens")
+			e.Time = noon.Add(time.Duration(rapid.IntRange(-2, 2).Draw(rt, "offset")) * time.Microsecond)
+			p := before
+			if !e.Time.Before(noon) {
+				p = after
+			}
+			exact := p[0].Mul(decimal.NewFromInt(e.InputTokens)).Add(p[1].Mul(decimal.NewFromInt(e.OutputTokens))).Shift(-6)
+			cost := exact.Round(9)
+			want[e.ID], sum = cost.String(), sum.Add(cost)
+			for range rapid.IntRange(1, 2).Draw(rt, "times") {
+				if _, err := f.Record(t.Context(), e); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
+		got := make(map[string]string)
+		for _, e := range f.paid() {
+			got[e.ID] = e.Cost
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			rt.Fatalf("costs (-want +got):\n%s", diff)
+		}
+		if used := f.status(b.ID, nil).Used; !used.Equal(sum) {
+			rt.Fatalf("%s dollars used, want %s", used, sum)
+		}
+		f.verified()
+	})
+}
+
+// tokenPrices returns a list of the one model, whose prices of input and output change at noon.
+func tokenPrices(t *testing.T, before, after [2]decimal.Decimal) *price.List {
+	t.Helper()
+	rates := func(p [2]decimal.Decimal) price.Rates {
+		return price.Rates{price.Input: {PerMillion: p[0]}, price.Output: {PerMillion: p[1]}}
+	}
+	l, err := price.New("random", price.Provider{ID: "p", Models: []price.Model{{
+		ID: subject.Resource, Prices: []price.Price{{Rates: rates(before)}, {From: noon, Rates: rates(after)}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
