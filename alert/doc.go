@@ -8,7 +8,8 @@
 //
 // # Delivery
 //
-// An [Alert] is stored by what crossed the line, in the same transaction. A [Dispatcher] then takes it from that [Outbox] to
+// An [Alert] is stored by what crossed the line, in the same transaction; a forecast by who looks for them, such as a
+// ledger's Run. A [Dispatcher] then takes it from that [Outbox] to
 // the [Sink] of each [Route] that matches it: a Go function by [Func], a log by package slogsink, a receiver over HTTP by
 // package webhook. Any number of dispatchers share the work.
 //

@@ -49,6 +49,18 @@ func TestEvaluate(t *testing.T) {
 			figures{"4.52", "4.52", "0", "0", "1.13", "1.13", "80"},
 			alert.Warning, false,
 		},
+		"exactly 90 percent is critical": {
+			usage.Dollars, "0.10",
+			budget.Tally{Recorded: 90_000_000},
+			figures{"0.09", "0.09", "0", "0", "0.01", "0.01", "90"},
+			alert.Critical, false,
+		},
+		"nearly the limit is not exceeded": {
+			usage.Tokens, "10000",
+			budget.Tally{Recorded: 9996},
+			figures{"9996", "9996", "0", "0", "4", "4", "99.96"},
+			alert.Critical, false,
+		},
 		"credits are in 10⁻⁶": {
 			usage.Credits, "10",
 			budget.Tally{Recorded: 9_000_001},
