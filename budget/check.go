@@ -10,7 +10,8 @@ import (
 
 // Check says what would become of the request now: what every budget that covers it has to say, each with its numbers. It
 // holds nothing, and by the time that it returns it may be otherwise: only Reserve promises. A reservation with the
-// request's id does not matter to it.
+// request's id does not matter to it. Where only leased room is in the way it says that the request would be refused;
+// Reserve asks for that room before it refuses.
 //
 // Errors: ErrInvalid with the fields, and what the store says. That the request would be refused is no error of Check: see
 // [Decision.Err].

@@ -98,7 +98,7 @@
 // What a caller can act on is a sentinel for [errors.Is]: [ErrInvalid], [ErrConflict], [ErrNotFound], [ErrPruned],
 // [ErrOverflow], [ErrNoPrice], [ErrExceeded], [ErrResourceNotAllowed], [ErrEstimateRequired], [ErrClosed], [ErrOutcomeUnknown],
 // [ErrUnavailable]. [FieldErrors] lists which fields of an input were refused, and why,
-// all of them at once. After any of these but ErrOutcomeUnknown nothing was stored.
+// all of them at once. After any of these but ErrOutcomeUnknown nothing was recorded or held.
 //
 // # Stores
 //

@@ -164,7 +164,8 @@ func (l *Ledger) By(actor string) *Ledger {
 
 // WithStore returns a ledger like l on another store: one that is bound to a transaction of the caller's. Its calls
 // are part of that transaction, take effect when the caller commits, and are neither grouped nor retried. Make them the
-// last thing before the commit, one batch rather than several calls: they hold locks that other recorders wait for.
+// last thing before the commit, one batch rather than several calls: they hold locks that other recorders wait for. A
+// reservation that was made so is settled by its handle within the transaction, and by its key after the commit.
 func (l *Ledger) WithStore(s Store) *Ledger {
 	// No leases: what is held for a transaction of the caller's is to be written in it.
 	//

@@ -108,7 +108,10 @@ func refused(err error) *entry {
 
 // isRefusal reports whether an error is about what was to be stored, and the store is well.
 func isRefusal(err error) bool {
-	for _, refusal := range []error{ErrInvalid, ErrNoPrice, ErrConflict, ErrPruned, ErrOverflow, ErrNotFound, ErrClosed, ErrExceeded} {
+	for _, refusal := range []error{
+		ErrInvalid, ErrNoPrice, ErrConflict, ErrPruned, ErrOverflow, ErrNotFound, ErrClosed, ErrExceeded, ErrResourceNotAllowed,
+		ErrEstimateRequired,
+	} {
 		if errors.Is(err, refusal) {
 			return true
 		}

@@ -53,7 +53,7 @@ func (r *Reservation) Time() time.Time { return r.stored().Time }
 func (r *Reservation) Expires() time.Time { return r.stored().Expires }
 
 // Unchecked reports whether the reservation was admitted while the store was away, by the ledger's FailOpen: no budget was
-// asked and nothing is held.
+// asked and nothing is held. No other process knows of it: only this handle settles it.
 func (r *Reservation) Unchecked() bool { return r.unheld }
 
 // Leased reports whether the reservation was admitted from memory: see [LeaseOptions].
