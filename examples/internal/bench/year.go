@@ -91,19 +91,20 @@ func (y *year) record(ctx context.Context) (err error) {
 
 func yearTenant(i int) string { return fmt.Sprintf("tenant-%02d", i) }
 
-// multiply makes so many events of each, and as many times each sum: what recording them would, in less time.
+// multiply makes so many events of each, and as many times each sum: what recording them would, in less time. Each sum is
+// written once more, however many times it is to be: so all years have their rows alike.
 func (y *year) multiply(ctx context.Context, times int) error {
-	if times < 2 {
-		return nil
-	}
 	columns := strings.Join(eventColumns, ", ")
 	copied := strings.Replace(columns, "id,", "id || '-' || CAST(i AS text),", 1)
-	statements := []string{fmt.Sprintf(`WITH RECURSIVE more(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM more WHERE i < %d)
-		INSERT INTO purser_events (%s) SELECT %s FROM more CROSS JOIN purser_events`, times, columns, copied)}
-	for _, column := range amountColumns {
-		statements = append(statements, fmt.Sprintf("UPDATE purser_usage SET %[1]s = %[1]s * %d", column, times))
+	sums := make([]string, len(amountColumns))
+	for i, column := range amountColumns {
+		sums[i] = fmt.Sprintf("%[1]s = %[1]s * %d", column, times)
 	}
-	for _, statement := range statements {
+	for _, statement := range []string{
+		fmt.Sprintf(`WITH RECURSIVE more(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM more WHERE i < %d)
+			INSERT INTO purser_events (%s) SELECT %s FROM more CROSS JOIN purser_events WHERE i > 1`, times, columns, copied),
+		"UPDATE purser_usage SET " + strings.Join(sums, ", "),
+	} {
 		if _, err := y.place.db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
