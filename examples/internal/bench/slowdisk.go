@@ -60,6 +60,7 @@ func slowPrograms(ctx context.Context, dir string) (string, error) {
 		os.Chmod(dir, 0o755), // the server's user has to get here
 		os.Symlink(filepath.Join(bin, "initdb"), filepath.Join(programs, "initdb")),
 		os.Symlink(filepath.Join(bin, "postgres"), filepath.Join(programs, "postgres")),
+		os.Symlink(filepath.Join(bin, "pg_basebackup"), filepath.Join(programs, "pg_basebackup")),
 		os.WriteFile(filepath.Join(programs, "pg_ctl"), []byte(script), 0o755),
 	)
 }
