@@ -28,5 +28,6 @@
 //   - Gemini: promptTokenCount includes cached tokens and audio; tool use is input beside it, thoughts are output beside the
 //     candidates.
 //
-// Usage that is not reported is [ErrNoUsage], which is unknown, not zero.
+// Usage that is not reported is [ErrNoUsage], which is unknown, not zero. A total without the tokens that it is made of is
+// refused: it has no price.
 package provider

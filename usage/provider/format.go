@@ -95,7 +95,7 @@ func shapeOf(o object) (*format, error) {
 		return gemini, nil
 	case o.has("inputTokens", "outputTokens"):
 		return converse, nil
-	case o.has("completion_tokens"):
+	case o.has("completion_tokens") || o.has("prompt_tokens") && o.lacksAnswer():
 		return chat, nil
 	case o.has("prompt_tokens"):
 		return embeddings, nil
@@ -110,6 +110,13 @@ func shapeOf(o object) (*format, error) {
 	default:
 		return nil, invalid.Field(o.path, "has the shape of no interface that is known")
 	}
+}
+
+// lacksAnswer reports whether the total says that there was more than the prompt: it is no embedding then.
+func (o object) lacksAnswer() bool {
+	o.errs = new([]error) // whoever measures them reports them
+	total := o.optional("total_tokens")
+	return total != nil && *total != o.count("prompt_tokens")
 }
 
 // makers are those who speak like OpenAI and whose models are called like no others.

@@ -130,11 +130,22 @@ func (b *body) read(api API) (Usage, error) {
 	if u.Tier == "" {
 		u.Tier = strings.ToLower(text("service_tier", given(b.Tier), &errs))
 	}
+	if len(errs) == 0 {
+		errs = append(errs, u.untold(name))
+	}
 	errs = append(errs, u.Classes.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return Usage{}, fmt.Errorf("usage of %s: %w", u.API, err)
 	}
 	return u, nil
+}
+
+// untold refuses a total that says of no class: it would cost nothing.
+func (m Measured) untold(field string) error {
+	if m.Total != nil && *m.Total > 0 && m.Classes == (price.Classes{}) {
+		return invalid.Field(field, "has a total of %d tokens, but does not say of which class", *m.Total)
+	}
+	return nil
 }
 
 // given returns data unless it is absent or null.

@@ -59,6 +59,13 @@ func TestReadTakesClassesApart(t *testing.T) {
 				Measured: provider.Measured{Total: total(4), Classes: price.Classes{price.Input: 4}},
 			},
 		},
+		"embeddings without a total": {
+			`{"usage":{"prompt_tokens":4}}`,
+			provider.Usage{
+				API:      provider.API{Provider: "openai", Name: "embeddings"},
+				Measured: provider.Measured{Classes: price.Classes{price.Input: 4}},
+			},
+		},
 		"x-ai: reasoning is beside the answer": {
 			`{"model":"grok-4","usage":{"prompt_tokens":10,"completion_tokens":5,"total_tokens":115,"cached_prompt_text_tokens":4,
 				"completion_tokens_details":{"reasoning_tokens":100}}}`,
@@ -263,6 +270,11 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 			`{"usageMetadata":{"promptTokenCount":1,"promptTokensDetails":{}}}`,
 			provider.API{},
 			[]string{"usageMetadata.promptTokensDetails", "usageMetadata.promptTokensDetails"},
+		},
+		"an answer that only the total knows of": {`{"usage":{"prompt_tokens":10,"total_tokens":15}}`, provider.API{}, []string{"usage.completion_tokens"}},
+		"a total of no class, Gemini":            {`{"usageMetadata":{"totalTokenCount":7}}`, provider.API{}, []string{"usageMetadata"}},
+		"a total of no class, by name": {
+			`{"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":7}}`, provider.API{Name: "chat"}, []string{"usage"},
 		},
 		"what is missing": {`{"usage":{"prompt_tokens":1}}`, provider.API{Name: "chat"}, []string{"usage.completion_tokens"}},
 		"parts that are more than the whole": {
