@@ -40,9 +40,9 @@ type genaiPrice struct {
 
 // ReadGenAI reads a list in the format of genai-prices: a JSON array of providers, prices in US dollars per million tokens.
 // Its numbers are read exactly. A model whose prices are {} is free, as that list means it. Prices of what is no token and
-// no request are left out. The name is as in [New].
+// no request are left out. It has no price for an hour in the cache, which costs what minutes do. The name is as in [New].
 //
-// Errors: ErrInvalid with the fields, and what r says.
+// Errors: ErrInvalid with the fields, also of a list in which no model has a price, and what r says.
 func ReadGenAI(name string, r io.Reader) (*List, error) {
 	data, err := readAll(r)
 	if err != nil {
@@ -59,7 +59,7 @@ func ReadGenAI(name string, r io.Reader) (*List, error) {
 	if err != nil {
 		return nil, fmt.Errorf("price list %q: %w", name, err)
 	}
-	return New(name, providers...)
+	return newRead(name, providers)
 }
 
 func (g genaiProvider) provider() (Provider, error) {

@@ -17,7 +17,7 @@ import (
 // service tiers are "priority", "flex" and "batch"; where one has no price for a class, the ordinary one holds. Providers
 // are called as in genai-prices: google, aws, x-ai; the list's own names mean them too. The name is as in [New].
 //
-// Errors: ErrInvalid with the fields, and what r says.
+// Errors: ErrInvalid with the fields, also of a list in which no model has a price, and what r says.
 func ReadLiteLLM(name string, r io.Reader) (*List, error) {
 	data, err := readAll(r)
 	if err != nil {
@@ -53,7 +53,7 @@ func ReadLiteLLM(name string, r io.Reader) (*List, error) {
 		p.Aliases = Any(p.names...)
 		all = append(all, p.Provider)
 	}
-	return New(name, all...)
+	return newRead(name, all)
 }
 
 type litellmProvider struct {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -43,6 +44,21 @@ func readAll(r io.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("read price list: %w", invalid.Field("list", "has more than %d bytes", maxList))
 	}
 	return data, nil
+}
+
+// newRead is New of what was read from a file. One without any price is not the file that was meant.
+func newRead(name string, providers []Provider) (*List, error) {
+	l, err := New(name, providers...)
+	if err == nil && !slices.ContainsFunc(providers, Provider.hasPrice) {
+		return nil, fmt.Errorf("price list %q: %w", name, invalid.Field("list", "has no price"))
+	}
+	return l, err
+}
+
+func (p Provider) hasPrice() bool {
+	return slices.ContainsFunc(p.Models, func(m Model) bool {
+		return slices.ContainsFunc(m.Prices, func(p Price) bool { return len(p.Rates) > 0 || p.Free || !p.Request.IsZero() })
+	})
 }
 
 // decode reads JSON of one kind.

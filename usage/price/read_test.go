@@ -289,16 +289,33 @@ func TestAFileIsRefusedWithTheFieldsThatAreWrong(t *testing.T) {
 		"litellm: numbers": {price.ReadLiteLLM, `{"m": {"litellm_provider":"p","input_cost_per_token":"free","output_cost_per_token":{}}, "n": {"litellm_provider": 7}}`, []string{
 			"m.input_cost_per_token", "m.output_cost_per_token", "n.litellm_provider",
 		}},
-		"csv: empty":             {price.ReadCSV, "", []string{"header"}},
+		"csv: empty":             {price.ReadCSV, "", []string{"list"}},
 		"csv: an unknown column": {price.ReadCSV, "model,price\n", []string{"header"}},
 		"csv: a column twice":    {price.ReadCSV, "model,input,input\n", []string{"header"}},
 		"csv: no model":          {price.ReadCSV, "input,output\n1,2\n", []string{"header"}},
-		"csv: too few fields":    {price.ReadCSV, "model,input\nm\n", []string{"rows"}},
+		"csv: too few fields":    {price.ReadCSV, "model,input\nm\n", []string{"line 2"}},
+		"csv: a quote within":    {price.ReadCSV, "model,input\nm,1\na\"b,1\n", []string{"line 3"}},
 		"csv: values, all at once": {price.ReadCSV, "model,from,above,input,match\nm,soon,,x,\n,,,1,\nn,,,1,like\no,,100,1,\np,,many,1,\n", []string{
 			"line 2.from", "line 2.input", "line 3.model", "line 4.match", "line 5.above", "line 6.above",
 		}},
 		"csv: the same price twice": {price.ReadCSV, "model,input\nm,1\nm,2\n", []string{"line 3.model"}},
-		"csv: a step on nothing":    {price.ReadCSV, "model,above,input,output\nm,,1,\nm,5,1,2\n", []string{"line 3.output"}},
+		"csv: a price out of range": {price.ReadCSV, "model,above,input,output\nm,,-1,1000001\nn,-5,1,\n", []string{"line 2.input", "line 2.output", "line 3.above"}},
+		"csv: names": {
+			price.ReadCSV, "model,provider,input\n" + strings.Repeat("n", 129) + ",p\x01,1\n", []string{"line 2.provider", "line 2.model"},
+		},
+		"csv: a request of longer prompts": {price.ReadCSV, "model,above,input,request\nm,,1,0.1\nm,5,2,0.2\n", []string{"line 3.request"}},
+		"csv: the same step twice":         {price.ReadCSV, "model,above,input\nm,,1\nm,5,2\nm,5,3\n", []string{"line 4.input"}},
+		"csv: two matches of a model": {price.ReadCSV, "model,match,from,input\nm,,,1\nm,equals,2026-01-01,1\nm,starts_with,2026-02-01,1\n", []string{
+			"line 4.match",
+		}},
+		"csv: no rows":                    {price.ReadCSV, "model,input\n", []string{"list"}},
+		"csv: rows without a price":       {price.ReadCSV, "model,input\nm,\n", []string{"list"}},
+		"csv: a page that says no":        {price.ReadCSV, "<html>\n<h1>404 Not Found</h1>\n</html>\n", []string{"header"}},
+		"genai: no providers":             {price.ReadGenAI, `[]`, []string{"list"}},
+		"genai: no prices":                {price.ReadGenAI, `[{"id":"p","models":[{"id":"m","prices":{"characters_mtok":1}}]}]`, []string{"list"}},
+		"litellm: no models":              {price.ReadLiteLLM, `{}`, []string{"list"}},
+		"litellm: an answer that says no": {price.ReadLiteLLM, `{"error":{"message":"not found"}}`, []string{"list"}},
+		"csv: a step on nothing":          {price.ReadCSV, "model,above,input,output\nm,,1,\nm,5,1,2\n", []string{"line 3.output"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
