@@ -2,6 +2,7 @@ package price
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/usage"
@@ -32,8 +33,13 @@ var classNames = [classes]string{
 	"output", "output_reasoning", "output_audio", "output_image",
 }
 
-// String returns the class's name, as in CSV.
-func (c Class) String() string { return classNames[c] }
+// String returns the class's name, as in CSV, or Class(99) of a number that is none.
+func (c Class) String() string {
+	if int(c) >= classes {
+		return fmt.Sprintf("Class(%d)", uint8(c))
+	}
+	return classNames[c]
+}
 
 // broader returns the class by whose price c's tokens are charged where c has none. Input and Output have none.
 func (c Class) broader() (Class, bool) {

@@ -81,7 +81,7 @@ const maxPlaces = 64 // of a price's exponent
 // maxPerMillion is a dollar per token.
 var maxPerMillion = decimal.NewFromInt(1_000_000)
 
-// A List has prices. It does not change and is safe for concurrent use.
+// A List has prices. It does not change and is safe for concurrent use. The zero List has none.
 type List struct {
 	layers   []layer // the earlier ones first
 	fallback *tariff // for what no layer has; nil: none
@@ -191,17 +191,23 @@ func validatePrice(field string, p decimal.Decimal) error {
 }
 
 // Merge returns a list that has the prices of all of these, those of the earlier ones before those of the later ones: where
-// two have a price of a model in force, the earlier one's counts. The default is that of the first list that has one.
+// two have a price of a model in force, the earlier one's counts, also where it lacks the price of a class that the later one
+// has. The default is that of the first list that has one. A nil list has no prices.
 func Merge(lists ...*List) *List {
 	merged := &List{found: newMemory()}
 	for _, l := range lists {
+		if l == nil {
+			continue
+		}
 		merged.layers = append(merged.layers, l.layers...)
 		merged.fallback = cmp.Or(merged.fallback, l.fallback)
 	}
 	return merged
 }
 
-// WithDefault returns a list like l by which whatever l has no price for costs this. Errors: ErrInvalid with the fields.
+// WithDefault returns a list like l by which whatever has no price in force in l costs this: a model that l does not have, or
+// has no price of at that time. A model with a price in force that lacks that of one class stays [ErrNoPrice] for its tokens.
+// Errors: ErrInvalid with the fields.
 func (l *List) WithDefault(p Price) (*List, error) {
 	if err := validate("default", p); err != nil {
 		return nil, err

@@ -41,6 +41,8 @@ func (l *List) find(n name, start int) (place, error) {
 
 func noPrice(n name, ambiguous []string) error {
 	switch {
+	case n.model == "":
+		return fmt.Errorf("%w: no model is named", ErrNoPrice)
 	case len(ambiguous) > 0:
 		return fmt.Errorf("%w of model %q without a provider: it is sold by %s", ErrNoPrice, n.model, strings.Join(ambiguous, ", "))
 	case n.provider != "":
@@ -138,6 +140,9 @@ const maxRemembered = 4096
 func newMemory() *memory { return &memory{places: make(map[name]place)} }
 
 func (m *memory) get(n name) place {
+	if m == nil { // of the zero List, which has nothing to find
+		return place{}
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.places[n]

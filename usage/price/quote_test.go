@@ -2,6 +2,7 @@ package price_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,8 +190,53 @@ func TestADefaultPricesWhatTheListDoesNot(t *testing.T) {
 	if got := quote(t, l, price.Query{Model: "m", At: noon, Classes: price.Classes{price.Input: 1}}); got.By == "default" {
 		t.Error("what has a price is priced by the default")
 	}
+	inputOnly, err := single(t, price.Price{Rates: per(map[price.Class]string{price.Input: "1"})}).WithDefault(price.Price{Rates: inOut("10", "20")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := inputOnly.Quote(price.Query{Model: "m", Classes: price.Classes{price.Output: 1}}); !errors.Is(err, price.ErrNoPrice) {
+		t.Errorf("a model in force that lacks the price of a class: %s by %q, %v, want ErrNoPrice", got.Total(), got.By, err)
+	}
 	if _, err := l.WithDefault(price.Price{Rates: inOut("-1", "0")}); !errors.Is(err, usage.ErrInvalid) {
 		t.Errorf("a negative default: %v", err)
+	}
+}
+
+func TestTheZeroListHasNoPrices(t *testing.T) {
+	t.Parallel()
+	q := price.Query{Model: "m", Classes: price.Classes{price.Input: 1_000_000}}
+	var none price.List
+	for name, l := range map[string]*price.List{"the zero List": &none, "nothing merged": price.Merge(), "nil merged": price.Merge(nil)} {
+		if got, err := l.Quote(q); !errors.Is(err, price.ErrNoPrice) {
+			t.Errorf("%s: %s, %v, want ErrNoPrice", name, got.Total(), err)
+		}
+	}
+	if got := quote(t, price.Merge(nil, &none, single(t, price.Price{Rates: inOut("1", "2")})), q); !got.Total().Equal(dec("1")) {
+		t.Errorf("behind lists without prices it costs %s", got.Total())
+	}
+	withDefault, err := none.WithDefault(price.Price{Rates: inOut("7", "8")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := quote(t, withDefault, q); !got.Total().Equal(dec("7")) {
+		t.Errorf("by default it costs %s", got.Total())
+	}
+}
+
+func TestAClassIsCalledAsInCSV(t *testing.T) {
+	t.Parallel()
+	for class, want := range map[price.Class]string{price.Input: "input", price.OutputImage: "output_image", 11: "Class(11)", 255: "Class(255)"} {
+		if got := class.String(); got != want {
+			t.Errorf("%d is %q, want %q", uint8(class), got, want)
+		}
+	}
+}
+
+func TestAModelThatIsNotNamedIsCalledSo(t *testing.T) {
+	t.Parallel()
+	_, err := single(t, price.Price{Rates: inOut("1", "2")}).Quote(price.Query{Provider: "p", Classes: price.Classes{price.Input: 1}})
+	if !errors.Is(err, price.ErrNoPrice) || !strings.Contains(err.Error(), "no model is named") {
+		t.Errorf("the error is %v", err)
 	}
 }
 
