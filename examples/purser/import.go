@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -56,7 +57,7 @@ Bad rows are reported and the others recorded; it exits with 1 if there were any
 	flags.BoolVar(&noAlerts, "no-alerts", false, "make no alerts of the levels that are reached, as for usage of long ago")
 	c.RunE = func(c *cobra.Command, files []string) error {
 		p.command = c
-		if err := errors.Join(o.Validate(), o.Defaults.Validate()); err != nil {
+		if err := errors.Join(o.Validate(), o.Defaults.Validate(), stdinOnce("file", p.lists, files)); err != nil {
 			return err
 		}
 		return p.makes(func(ctx context.Context, l *budget.Ledger, files []string) error {
@@ -147,6 +148,20 @@ func (p *program) open(name string) (io.ReadCloser, error) {
 		return nil, path.Err // the name is said already
 	}
 	return file, err
+}
+
+// stdinOnce refuses names of files that mean standard input more than once: it is empty the second time.
+func stdinOnce(field string, names ...[]string) error {
+	stdin := 0
+	for _, name := range slices.Concat(names...) {
+		if name == "-" {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		return &budget.FieldError{Field: field, Message: "- is standard input, which can be read only once"}
+	}
+	return nil
 }
 
 func (i *importing) showBad(file string, row *intake.RowError) {

@@ -41,7 +41,7 @@ can't be read, does not say what was used or has no price is reported, and the o
 		Args: arguments(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			p.command = c
-			if err := q.api.Validate(); err != nil {
+			if err := errors.Join(q.api.Validate(), stdinOnce("usage", lists, q.files)); err != nil {
 				return err
 			}
 			q.at = at.in(time.UTC)
@@ -61,7 +61,7 @@ can't be read, does not say what was used or has no price is reported, and the o
 	flags.StringVar(&q.api.Provider, "provider", "", "who answered (default by the response's shape)")
 	flags.StringVar(&q.api.Name, "api", "", "by which interface (default by the response's shape)")
 	flags.StringVar(&q.model, "model", "", "model of responses that name none")
-	flags.Var(instantFlag(&at), "at", "the prices in force then (default now)")
+	flags.Var(instantFlag(&at), "at", "the prices in force then; a date is its midnight in UTC (default now)")
 	for _, name := range []string{"list", "usage"} {
 		if err := c.MarkFlagRequired(name); err != nil {
 			panic("purser: " + err.Error())
@@ -78,6 +78,9 @@ func (p *program) pricesFlag(c *cobra.Command) {
 
 // priceList reads lists and puts the earlier ones before the later ones.
 func (p *program) priceList(files []string) (*price.List, error) {
+	if err := stdinOnce("prices", files); err != nil {
+		return nil, err
+	}
 	lists := make([]*price.List, len(files))
 	for i, name := range files {
 		file, err := p.open(name)
@@ -199,12 +202,25 @@ func (q *pricing) price(data []byte, answer *priced) {
 	answer.measure(u)
 	quote, err := q.list.Quote(u.Query(q.at))
 	if err != nil {
-		answer.refuse(&budget.FieldError{Field: "model", Message: err.Error()})
+		answer.refuse(&budget.FieldError{Field: "model", Message: q.noPrice(err, u)})
 		q.unpriced++
 		return
 	}
 	answer.quote(quote)
 	q.total = q.total.Add(quote.Total())
+}
+
+// noPrice says why there is none, and by which flag there may be one.
+func (q *pricing) noPrice(err error, u provider.Usage) string {
+	message := err.Error()
+	switch {
+	case u.Model == "":
+		return message + "; --model names it"
+	case q.api.Provider == "" && strings.HasSuffix(message, fmt.Sprintf("of provider %q", u.API.Provider)):
+		return message + " (told by its shape; --provider names another)"
+	default:
+		return message
+	}
 }
 
 // A priced is what is answered about one response. What is unknown is null.

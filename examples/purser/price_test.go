@@ -136,7 +136,7 @@ func TestBadResponsesAreReportedAndTheOthersPriced(t *testing.T) {
 		says("purser: usage.jsonl:2: usage.completion_tokens: must be from 0 to 1000000000000\n").
 		says("purser: usage.jsonl:2: usage.total_tokens: has an exponent beyond 64\n").
 		says("purser: usage.jsonl:7: usage: is not there: what was used is unknown\n").
-		says("purser: usage.jsonl:8: model: no price of model \"gpt-4\" of provider \"openai\"\n").
+		says("purser: usage.jsonl:8: model: no price of model \"gpt-4\" of provider \"openai\" (told by its shape; --provider names another)\n").
 		says("purser: usage.jsonl:9: usage: has the shape of no interface that is known\n").
 		says("purser: of 6 responses 4 can't be read, 1 have no price\n")
 	var lines, unknown []string
@@ -160,6 +160,33 @@ func TestBadResponsesAreReportedAndTheOthersPriced(t *testing.T) {
 	u.run("price", "--list", "absent.csv", "--usage", file).want(exitFailed).says("purser: absent.csv: no such file or directory\n")
 	u.run("price", "--list", list, "--usage", "absent.jsonl", "--usage", file).want(exitFailed).says("purser: absent.jsonl: no such file or directory\n")
 	u.run("price", "--list", list).want(exitUsage).says("usage")
+}
+
+func TestWhatHasNoPriceSaysWhichFlagMayHelp(t *testing.T) {
+	u := newUser(t)
+	args := []string{"price", "--list", u.write("own.csv", ownPrices+"openai,in,,,,1,,,,,\n"), "--usage", "-"}
+	price := func(response string, more ...string) done {
+		t.Helper()
+		return u.runWith(response, append(args, more...)...).want(exitFailed)
+	}
+	const tokens = `"usage":{"prompt_tokens":1,"completion_tokens":1}}`
+	price("{" + tokens).says("purser: -:1: model: no price: no model is named; --model names it\n")
+	price(`{"model":"in",` + tokens).says("purser: -:1: model: no price of output tokens: own openai/in\n")
+	price(`{"model":"gpt-4",`+tokens, "--provider", "openai").says("purser: -:1: model: no price of model \"gpt-4\" of provider \"openai\"\n")
+}
+
+func TestStandardInputIsReadOnce(t *testing.T) {
+	u := newUser(t)
+	list := u.write("own.csv", ownPrices)
+	for _, args := range [][]string{
+		{"price", "--list", list, "--usage", "-", "--usage", "-"},
+		{"price", "--list", "-", "--usage", "-"},
+	} {
+		u.runWith("{}", args...).want(exitUsage).says("purser: --usage: - is standard input, which can be read only once\n")
+	}
+	u.create("--name", "Acme", "--metric", "dollars", "--limit", "1", "--scope", "tenant=acme")
+	u.runWith("{}", "reserve", "--id", "r", "--prices", "-", "--prices", "-").want(exitUsage).says("purser: --prices: - is standard input")
+	u.runWith("{}", "import", "-", "--prices", "-").want(exitUsage).says("purser: file: - is standard input, which can be read only once\n")
 }
 
 func TestEveryRecordedResponseIsAnswered(t *testing.T) {
