@@ -3,9 +3,12 @@ package price
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -63,10 +66,48 @@ func (p Provider) hasPrice() bool {
 
 // decode reads JSON of one kind.
 func decode(field string, data []byte, to any) error {
-	if err := json.Unmarshal(data, to); err != nil {
-		return invalid.Field(field, "is not as it should be: %v", err)
+	err := json.Unmarshal(data, to)
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case len(bytes.TrimSpace(data)) == 0:
+		return invalid.Field(field, "is empty")
+	case errors.As(err, &wrong):
+		return invalid.Field(strings.TrimSuffix(field+"."+wrong.Field, "."), "must be %s, not %s", jsonKind(wrong.Type.Kind()), jsonValue(wrong.Value))
+	default:
+		return invalid.Field(field, "is no JSON: %v", err)
 	}
-	return nil
+}
+
+// jsonKind says in JSON's words what is read into a kind of Go value.
+func jsonKind(kind reflect.Kind) string {
+	switch kind {
+	case reflect.Slice:
+		return "a list"
+	case reflect.String:
+		return "a string"
+	case reflect.Int64:
+		return "a whole number"
+	default:
+		return "an object"
+	}
+}
+
+// jsonValue says what is there instead, of which encoding/json tells the kind, and the digits of a number.
+func jsonValue(value string) string {
+	switch kind, digits, _ := strings.Cut(value, " "); {
+	case digits != "":
+		return digits
+	case kind == "array":
+		return "a list"
+	case kind == "object":
+		return "an object"
+	case kind == "bool":
+		return "true or false"
+	default:
+		return "a " + kind
+	}
 }
 
 // number reads a JSON number, exactly, times 10^shift. Null is absent.

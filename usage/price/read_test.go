@@ -335,6 +335,37 @@ func TestAFileIsRefusedWithTheFieldsThatAreWrong(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrongIsSaidInTheWordsOfTheFile(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		read reader
+		file string
+		want string
+	}{
+		"an answer that says no":      {price.ReadLiteLLM, `{"error":"not found"}`, "list: must be an object, not a string"},
+		"an object for a list":        {price.ReadGenAI, `{}`, "list: must be a list, not an object"},
+		"a list for an object":        {price.ReadLiteLLM, `[]`, "list: must be an object, not a list"},
+		"a number for a string":       {price.ReadGenAI, `[{"id":7}]`, "list.id: must be a string, not a number"},
+		"true for a list":             {price.ReadGenAI, `[{"id":"p","models":true}]`, "list.models: must be a list, not true or false"},
+		"a fraction of tokens":        {price.ReadGenAI, `[{"id":"p","models":[{"id":"m","prices":{"input_mtok":{"base":1,"tiers":[{"start":1.5,"price":1}]}}}]}]`, "must be a whole number, not 1.5"},
+		"half a file":                 {price.ReadGenAI, `[{"id":`, "list: is no JSON: unexpected end of JSON input"},
+		"an empty file, genai-prices": {price.ReadGenAI, " \n", "list: is empty"},
+		"an empty file, LiteLLM":      {price.ReadLiteLLM, "", "list: is empty"},
+		"an empty file, CSV":          {price.ReadCSV, "\n", "list: is empty"},
+		"an empty file of any format": {price.Read, "", "list: is empty"},
+		"too few fields":              {price.ReadCSV, "model,input\nm\n", "line 2: has not as many fields as the header"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := test.read("x", strings.NewReader(test.file))
+			if !errors.Is(err, usage.ErrInvalid) || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "Go ") {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
 var errBroken = errors.New("broken")
 
 type broken struct{}

@@ -2,6 +2,7 @@ package provider
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/purser-go/purser/internal/invalid"
@@ -87,10 +88,10 @@ func count(field string, data json.RawMessage, errs *[]error) int64 {
 		n, err = usage.Units(d, 0)
 	}
 	switch {
+	case n < 0 || n > maxCount || errors.Is(err, usage.ErrOverflow):
+		*errs = append(*errs, invalid.Field(field, "must be from 0 to %d", int64(maxCount)))
 	case err != nil:
 		*errs = append(*errs, invalid.Field(field, "%v", err))
-	case n < 0 || n > maxCount:
-		*errs = append(*errs, invalid.Field(field, "must be from 0 to %d", int64(maxCount)))
 	default:
 		return n
 	}

@@ -300,6 +300,16 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
+func TestACountThatPassesAllNumbersIsOutOfRange(t *testing.T) {
+	t.Parallel()
+	for _, n := range []string{"1e13", "1e30", "99999999999999999999999999", "-1"} {
+		_, err := provider.Read([]byte(`{"usage":{"prompt_tokens":`+n+`}}`), provider.API{})
+		if want := "usage.prompt_tokens: must be from 0 to 1000000000000"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", n, err, want)
+		}
+	}
+}
+
 func TestAmountsFoldTheClasses(t *testing.T) {
 	t.Parallel()
 	m := provider.Measured{Total: total(500), Classes: price.Classes{
