@@ -23,7 +23,8 @@
 // # What includes what
 //
 //   - OpenAI and Mistral: prompt_tokens and input_tokens include what is read from and written to the cache and audio; the
-//     answer includes reasoning and audio. x-ai reports reasoning beside the answer.
+//     answer includes reasoning and audio. x-ai reports reasoning beside the answer. Where a gateway's completions
+//     say cache_read_input_tokens and cache_creation_input_tokens, prompt_tokens includes these too.
 //   - Anthropic and Bedrock: the input leaves out both cache classes, the answer includes thinking.
 //   - Gemini: promptTokenCount includes cached tokens and audio; tool use is input beside it, thoughts are output beside the
 //     candidates.

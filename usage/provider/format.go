@@ -24,7 +24,14 @@ var (
 	responses  = newFormat("responses", measureResponses)
 	embeddings = newFormat("embeddings", measureEmbeddings)
 	chat       = newFormat("chat", measureChat, "mistral", "groq", "perplexity")
+
+	formats = []*format{chat, responses, embeddings, messages, converse, gemini}
 )
+
+const formatNames = "chat, responses, embeddings, anthropic (or messages), converse, gemini"
+
+// ownInterfaces are the providers of which "default" is known.
+var ownInterfaces = []string{"anthropic", "minimax", "aws", "google", "mistral", "groq", "perplexity", "x-ai"}
 
 func newFormat(name string, measure func(object, string) Measured, owners ...string) *format {
 	f := &format{name: name, measure: measure, owners: owners}
@@ -44,7 +51,7 @@ func formatOf(api API) (*format, error) {
 	case "messages":
 		return messages, nil
 	case "default":
-		for _, f := range []*format{messages, converse, gemini, chat} {
+		for _, f := range formats {
 			if slices.Contains(f.owners, canonical(api.Provider)) {
 				return f, nil
 			}
@@ -55,15 +62,15 @@ func formatOf(api API) (*format, error) {
 		case "x-ai":
 			return chat, nil
 		default:
-			return nil, invalid.Field("api", "default is not known of provider %q", api.Provider)
+			return nil, invalid.Field("api", "default is not known of provider %q, only of %s", api.Provider, strings.Join(ownInterfaces, ", "))
 		}
 	}
-	for _, f := range []*format{messages, converse, gemini, responses, embeddings, chat} {
+	for _, f := range formats {
 		if f.name == name {
 			return f, nil
 		}
 	}
-	return nil, invalid.Field("api", "must be one of default, chat, responses, embeddings, anthropic, converse, gemini, not %q", api.Name)
+	return nil, invalid.Field("api", "must be one of default, %s, not %q", formatNames, api.Name)
 }
 
 // nameAt returns what the format's interface is called at a provider.
@@ -230,12 +237,19 @@ func measureOpenAI(o object, input, output, provider string) Measured {
 	prompt, answer := o.required(input), o.required(output)
 	in, out := o.object(input+"_details"), o.object(output+"_details")
 	cached := o.count("prompt_cache_hit_tokens", "cached_tokens", "cached_prompt_text_tokens") // who has no details
+	created := int64(0)
+	if input == "prompt_tokens" { // gateways say it of Anthropic's models in the words of messages
+		cached, created = max(cached, o.count("cache_read_input_tokens")), o.count("cache_creation_input_tokens")
+	}
 	if in.has("cached_tokens") {
 		cached = in.count("cached_tokens")
 	}
+	if in.has("cache_write_tokens") {
+		created = in.count("cache_write_tokens")
+	}
 	m := Measured{Total: o.optional("total_tokens"), Tier: o.tier("service_tier")}
 	c := &m.Classes
-	c[price.CacheCreation] = in.count("cache_write_tokens")
+	c[price.CacheCreation] = created
 	c[price.InputAudio], c[price.InputImage] = in.count("audio_tokens"), in.count("image_tokens")
 	c[price.CacheRead] = cached
 	// Cached audio is in both: whatever there is too much of.

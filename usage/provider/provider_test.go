@@ -156,6 +156,23 @@ func TestReadTakesClassesApart(t *testing.T) {
 				Measured: provider.Measured{Classes: price.Classes{price.Input: 70, price.Output: 12}},
 			},
 		},
+		"a gateway's chat in the words of messages: cache classes are inside the prompt": {
+			`{"model":"claude-opus-4-8","usage":{"prompt_tokens":100,"completion_tokens":5,"total_tokens":105,"cache_creation_input_tokens":20,"cache_read_input_tokens":70}}`,
+			provider.Usage{
+				API: provider.API{Provider: "anthropic", Name: "chat"}, Model: "claude-opus-4-8",
+				Measured: provider.Measured{Total: total(105), Classes: price.Classes{
+					price.Input: 10, price.CacheRead: 70, price.CacheCreation: 20, price.Output: 5,
+				}},
+			},
+		},
+		"a gateway's chat in both words: the details count where they say it": {
+			`{"model":"claude-opus-4-8","usage":{"prompt_tokens":100,"completion_tokens":5,"cache_creation_input_tokens":20,"cache_read_input_tokens":71,
+				"prompt_tokens_details":{"cached_tokens":70}}}`,
+			provider.Usage{
+				API: provider.API{Provider: "anthropic", Name: "chat"}, Model: "claude-opus-4-8",
+				Measured: provider.Measured{Classes: price.Classes{price.Input: 10, price.CacheRead: 70, price.CacheCreation: 20, price.Output: 5}},
+			},
+		},
 		"OpenRouter, by what only it says": {
 			`{"model":"openai/gpt-5","usage":{"prompt_tokens":1,"completion_tokens":2,"cost":0.1,"cost_details":{}}}`,
 			provider.Usage{
@@ -306,6 +323,30 @@ func TestACountThatPassesAllNumbersIsOutOfRange(t *testing.T) {
 		_, err := provider.Read([]byte(`{"usage":{"prompt_tokens":`+n+`}}`), provider.API{})
 		if want := "usage.prompt_tokens: must be from 0 to 1000000000000"; err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", n, err, want)
+		}
+	}
+}
+
+func TestAnUnknownInterfaceIsRefusedWithThoseThatAreKnown(t *testing.T) {
+	t.Parallel()
+	own := []string{"anthropic", "minimax", "aws", "google", "mistral", "groq", "perplexity", "x-ai"}
+	for name, test := range map[string]struct {
+		api   provider.API
+		known []string
+	}{
+		"by name": {provider.API{Name: "telepathy"}, []string{"default", "chat", "responses", "embeddings", "anthropic", "messages", "converse", "gemini"}},
+		"the own": {provider.API{Provider: "my-gateway", Name: "default"}, own},
+	} {
+		err := test.api.Validate()
+		for _, known := range test.known {
+			if err == nil || !strings.Contains(err.Error(), known) {
+				t.Errorf("%s: %v does not name %s", name, err, known)
+			}
+		}
+	}
+	for _, known := range own {
+		if err := (provider.API{Provider: known, Name: "default"}).Validate(); err != nil {
+			t.Error(err)
 		}
 	}
 }
