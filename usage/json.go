@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/shopspring/decimal"
+
+	"github.com/purser-go/purser/internal/jsonread"
 )
 
 // UnmarshalJSON reads the flat object that [Event.MarshalJSON] writes. An amount may be a number or a string that holds
@@ -19,19 +21,19 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 func (e *Event) readMember(name string, value json.RawMessage) error {
 	switch name {
 	case "id":
-		return readText(name, value, &e.ID)
+		return jsonread.Text(name, value, &e.ID)
 	case "time":
 		return readTime(name, value, &e.Time)
 	case "tenant":
-		return readText(name, value, &e.Tenant)
+		return jsonread.Text(name, value, &e.Tenant)
 	case "user":
-		return readText(name, value, &e.User)
+		return jsonread.Text(name, value, &e.User)
 	case "api_key":
-		return readText(name, value, &e.APIKey)
+		return jsonread.Text(name, value, &e.APIKey)
 	case "resource":
-		return readText(name, value, &e.Resource)
+		return jsonread.Text(name, value, &e.Resource)
 	case "labels":
-		return readLabels(name, value, &e.Labels)
+		return jsonread.Texts(name, value, &e.Labels)
 	default:
 		return e.Amounts.readMember(name, value)
 	}
@@ -64,13 +66,13 @@ func (c *Correction) UnmarshalJSON(data []byte) error {
 func (c *Correction) readMember(name string, value json.RawMessage) error {
 	switch name {
 	case "id":
-		return readText(name, value, &c.ID)
+		return jsonread.Text(name, value, &c.ID)
 	case "tenant":
-		return readText(name, value, &c.Tenant)
+		return jsonread.Text(name, value, &c.Tenant)
 	case "event":
-		return readText(name, value, &c.Event)
+		return jsonread.Text(name, value, &c.Event)
 	case "reason":
-		return readText(name, value, &c.Reason)
+		return jsonread.Text(name, value, &c.Reason)
 	default:
 		return c.Amounts.readMember(name, value)
 	}
@@ -113,7 +115,7 @@ func (a *Amounts) readMember(name string, value json.RawMessage) error {
 	case "cost":
 		return readOptional(name, value, &a.Cost, readDecimal)
 	default:
-		return unknownMember(name)
+		return jsonread.UnknownMember(name)
 	}
 }
 
