@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/rs/cors"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/examples/server/internal/access"
+	"github.com/purser-go/purser/examples/server/internal/api"
+	"github.com/purser-go/purser/examples/server/internal/secure"
+)
+
+// config is what the handler works on.
+type config struct {
+	Ledger  *budget.Ledger
+	Store   budget.Store
+	Guard   *access.Guard
+	Metrics *metrics
+	Now     func() time.Time
+	Zone    *time.Location
+	Log     *slog.Logger
+
+	CORS          []string // origins whose pages may call the API
+	HTTPS         bool
+	AlwaysTooMany bool
+}
+
+// newHandler returns all that the server serves.
+func newHandler(c config) http.Handler {
+	mux := http.NewServeMux()
+	a := api.New(api.Config{
+		Ledger: c.Ledger, Guard: c.Guard, Now: c.Now, Zone: c.Zone, Log: c.Log, AlwaysTooMany: c.AlwaysTooMany,
+	})
+	a.Register(mux)
+	mux.Handle("GET /metrics", c.Metrics.handler())
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, r, c.Store) })
+
+	var h http.Handler = secure.Headers(mux, c.HTTPS)
+	protection := http.NewCrossOriginProtection()
+	for _, origin := range c.CORS {
+		if err := protection.AddTrustedOrigin(origin); err != nil {
+			c.Log.Warn("no page of this origin can change anything", "origin", origin, "error", err)
+		}
+	}
+	h = protection.Handler(h)
+	if len(c.CORS) > 0 {
+		h = cors.New(cors.Options{
+			AllowedOrigins: c.CORS,
+			AllowedMethods: []string{"GET", "POST", "PUT", "DELETE"},
+			AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match"},
+			ExposedHeaders: []string{"ETag", "Retry-After"},
+		}).Handler(h)
+	}
+	return logged(c.Metrics.measured(h, mux), c.Log)
+}
+
+// ready answers whether the database can be read.
+func ready(w http.ResponseWriter, r *http.Request, s budget.Store) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	err := s.View(ctx, func(tx budget.ReadTx) error {
+		_, err := tx.Budgets(ctx, budget.Query{Limit: 1})
+		return err
+	})
+	if err != nil {
+		plain(w, http.StatusServiceUnavailable, "the database can't be read")
+		return
+	}
+	plain(w, http.StatusOK, "ok")
+}
+
+func plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text + "\n"))
+}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/examples/server/internal/access"
+	"github.com/purser-go/purser/internal/pgtest"
+	"github.com/purser-go/purser/store"
+	"github.com/purser-go/purser/store/memstore"
+)
+
+// morning is when the worlds of tests begin, if they do not say: a Sunday.
+var morning = time.Date(2026, 3, 15, 9, 30, 0, 0, time.UTC)
+
+// people are the tokens of tests: a token is the name of its bearer.
+const people = `[
+	{"token": "admin", "user": "admin", "permissions": ["platform:*"]},
+	{"token": "ada", "user": "ada", "permissions": ["platform:budgets:create"], "api_keys": ["ada-key"]},
+	{"token": "bob", "user": "bob", "permissions": []},
+	{"token": "reader", "user": "reader", "permissions": ["platform:budgets:read"]},
+	{"token": "updater", "user": "updater", "permissions": ["platform:budgets:update"]},
+	{"token": "deleter", "user": "deleter", "permissions": ["platform:budgets:delete"]},
+	{"token": "creator", "user": "creator", "permissions": ["platform:budgets:create", "platform:budgets:admin"]},
+	{"token": "recorder", "user": "recorder", "permissions": ["platform:usage:create"]},
+	{"token": "acme-admin", "user": "root", "tenant": "acme", "permissions": ["*"]},
+	{"token": "acme-ada", "user": "ada", "tenant": "acme", "permissions": ["platform:budgets:create"]},
+	{"token": "globex-admin", "user": "root", "tenant": "globex", "permissions": ["*"]}
+]`
+
+// A world is a server, what it works on, and a clock that a test sets.
+type world struct {
+	t      testing.TB
+	url    string
+	store  budget.Store
+	ledger *budget.Ledger
+	now    *testClock
+	log    *bytes.Buffer
+}
+
+type testClock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *testClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+// set makes it another time.
+func (c *testClock) set(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = t
+}
+
+// set makes it this time of RFC 3339.
+func (w *world) set(at string) {
+	w.t.Helper()
+	t, err := time.Parse(time.RFC3339Nano, at)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.now.set(t)
+}
+
+// onEveryStore runs a test in a world on each kind of store.
+func onEveryStore(t *testing.T, test func(*testing.T, *world)) {
+	t.Run("memstore", func(t *testing.T) { t.Parallel(); test(t, newWorld(t)) })
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		test(t, newWorldOn(t, "sqlite:"+filepath.Join(t.TempDir(), "purser.db"), nil))
+	})
+	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, newWorldOn(t, pgtest.URL(t), nil)) })
+}
+
+// newWorld returns a world in memory.
+func newWorld(t testing.TB, change ...func(*config)) *world {
+	return newWorldOn(t, "memory", change)
+}
+
+func newWorldOn(t testing.TB, url string, change []func(*config)) *world {
+	t.Helper()
+	w := &world{t: t, now: &testClock{at: morning}, log: &bytes.Buffer{}}
+	if url == "memory" {
+		w.store = memstore.New(&memstore.Options{Now: w.now.Now})
+	} else {
+		s, err := store.Open(t.Context(), url, &store.Options{Now: w.now.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		w.store = s
+	}
+	metrics := newMetrics()
+	w.ledger = budget.NewLedger(w.store, &budget.Options{Now: w.now.Now, Observe: metrics.observe})
+	tokens, err := access.ReadTokens([]byte(people))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config{
+		Ledger: w.ledger, Store: w.store, Guard: access.NewGuard(tokens, false), Metrics: metrics,
+		Now: w.now.Now, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(&locked{w: w.log}, nil)),
+	}
+	for _, f := range change {
+		f(&c)
+	}
+	server := httptest.NewServer(newHandler(c))
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	return w
+}
+
+// locked lets many write to one.
+type locked struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *locked) Write(text []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(text)
+}
+
+// An answer is what the server said.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request with the bearer's token, "" for none, and header lines such as "If-Match: \"v1\"".
+func (w *world) do(token, method, path, body string, header ...string) answer {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for _, line := range header {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Set(name, value)
+	}
+	answered, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer answered.Body.Close()
+	text, err := io.ReadAll(answered.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return answer{answered.StatusCode, answered.Header, string(text)}
+}
+
+// want sends a request as do does, and checks the status and the body. The wanted body is literal JSON, in which "*" stands
+// for any value that is not null; numbers are compared by their text. "" is any body. It returns the answer.
+func (w *world) want(status int, wantBody, token, method, path, body string, header ...string) answer {
+	w.t.Helper()
+	a := w.do(token, method, path, body, header...)
+	if a.status != status {
+		w.t.Fatalf("%s %s as %q with %s: %d %s; want %d", method, path, token, body, a.status, a.body, status)
+	}
+	if wantBody != "" {
+		if diff := diffJSON(wantBody, a.body); diff != "" {
+			w.t.Fatalf("%s %s as %q with %s (-want +got):\n%s", method, path, token, body, diff)
+		}
+	}
+	return a
+}
+
+// member returns a member of the answer's object as text: a string's own, of anything else its JSON.
+func (a answer) member(t testing.TB, name string) string {
+	t.Helper()
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(a.body), &members); err != nil {
+		t.Fatalf("%s: %v", a.body, err)
+	}
+	value, ok := members[name]
+	if !ok {
+		t.Fatalf("%s has no member %q", a.body, name)
+	}
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	return string(value)
+}
+
+// diffJSON compares two JSON texts.
+func diffJSON(want, got string) string {
+	var w, g any
+	if err := decode(want, &w); err != nil {
+		return "the wanted body: " + err.Error()
+	}
+	if err := decode(got, &g); err != nil {
+		return err.Error() + ": " + got
+	}
+	return cmp.Diff(w, wild(w, g))
+}
+
+func decode(text string, to *any) error {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	return d.Decode(to)
+}
+
+// wild returns got with "*" wherever want has it and got has anything at all.
+func wild(want, got any) any {
+	switch w := want.(type) {
+	case string:
+		if w == "*" && got != nil {
+			return "*"
+		}
+	case map[string]any:
+		if g, ok := got.(map[string]any); ok {
+			for name := range g {
+				if inner, ok := w[name]; ok {
+					g[name] = wild(inner, g[name])
+				}
+			}
+		}
+	case []any:
+		if g, ok := got.([]any); ok && len(g) == len(w) {
+			for i := range g {
+				g[i] = wild(w[i], g[i])
+			}
+		}
+	}
+	return got
+}
+
+func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
+	w := newWorld(t)
+	w.want(404, `{"type": "about:blank", "title": "Not Found", "status": 404, "detail": "Not Found"}`, "admin", "GET", "/api/v1/nothing", "")
+	w.want(405, "", "admin", "PATCH", "/api/v1/tenants/x", "")
+	w.want(401, "", "", "GET", "/api/v1/tenants/x/", "")
+	w.want(401, "", "nobody", "GET", "/api/v1/tenants/x", "")
+	w.want(403, "", "bob", "GET", "/api/v1/tenants/x", "")
+	w.want(404, "", "admin", "GET", "/api/v1/tenants/x", "")
+}
