@@ -198,15 +198,20 @@ func (b Budget) validateMetadata() error {
 	if len(b.Metadata) == 0 {
 		return nil
 	}
-	if n := len(b.Metadata); n > maxMetadata {
-		return invalid.Field("metadata", "has %d bytes, at most %d are allowed", n, maxMetadata)
+	return validateObject("metadata", b.Metadata, maxMetadata)
+}
+
+// validateObject checks a JSON object of a number of bytes at the most.
+func validateObject(field string, text json.RawMessage, most int) error {
+	if n := len(text); n > most {
+		return invalid.Field(field, "has %d bytes, at most %d are allowed", n, most)
 	}
-	if !utf8.Valid(b.Metadata) {
-		return invalid.Field("metadata", "is not valid UTF-8")
+	if !utf8.Valid(text) {
+		return invalid.Field(field, "is not valid UTF-8")
 	}
 	var object map[string]json.RawMessage
-	if err := json.Unmarshal(b.Metadata, &object); err != nil || object == nil {
-		return invalid.Field("metadata", "must be a JSON object")
+	if err := json.Unmarshal(text, &object); err != nil || object == nil {
+		return invalid.Field(field, "must be a JSON object")
 	}
 	return nil
 }

@@ -76,6 +76,11 @@
 // Run delivers alerts where Options.Alerts says so, as package alert describes; so does an alert.Dispatcher on
 // [Ledger.Outbox]. [Ledger.Deliveries] tells what became of them, [Ledger.Resend] begins anew.
 //
+// # Audit
+//
+// Whoever changes a budget, an amount or the directory leaves an entry in the audit, in the transaction of the change:
+// [Ledger.By] says who it was. [Ledger.Note] adds what a program audits beyond that, such as who has read what.
+//
 // # At the same time
 //
 // All methods of a Ledger may be called at the same time, also in many processes on one store. Calls that record at the

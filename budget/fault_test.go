@@ -288,6 +288,7 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 		},
 		"resend": func(f *fixture) error { _, err := f.Resend(ctx, f.delivery("log").Alert.ID, ""); return err },
 		"audit":  func(f *fixture) error { _, err := f.Audit(ctx, budget.AuditQuery{}); return err },
+		"note":   func(f *fixture) error { return f.Note(ctx, listing()) },
 	}
 	for name, do := range do {
 		t.Run(name, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 )
 
 // A Ledger records usage and counts it against budgets, and admits what these have room for. It is safe for concurrent
-// use; calls that record, reserve, settle or release at the same time share a transaction, and each returns after that
-// transaction's commit with its own result.
+// use; calls that record, reserve, settle or release at the same time share a transaction, and so do those that note. Each
+// returns after that transaction's commit with its own result.
 //
 // It starts no goroutines and holds nothing that must be closed.
 type Ledger struct {
@@ -34,7 +34,8 @@ type core struct {
 	leases     *leases // nil: there are none
 	quiet      bool    // makes no alerts
 	pause      func(ctx context.Context, d time.Duration) error
-	queue      *queue // nil: bound to a caller's transaction, nothing is grouped
+	queue      *queue[*entry]     // nil: bound to a caller's transaction, nothing is grouped
+	notes      *queue[AuditEntry] // nil with queue
 }
 
 // Options configures a [Ledger]. A nil *Options means all defaults.
@@ -113,7 +114,7 @@ func NewLedger(s Store, o *Options) *Ledger {
 		c.options = *o
 	}
 	c.options.setDefaults()
-	c.queue = newQueue(c.flush)
+	c.group()
 	if c.options.Leases != nil {
 		c.leases = newLeases(*c.options.Leases, c.options.Now)
 	}
@@ -178,12 +179,15 @@ func (l *Ledger) WithStore(s Store) *Ledger {
 func (l *Ledger) WithoutAlerts() *Ledger {
 	c := l.besides(l.store, true)
 	if l.queue != nil {
-		c.queue = newQueue(c.flush)
+		c.group()
 	}
 	return &Ledger{core: c, actor: l.actor}
 }
 
-// besides returns a core with the same options, and without a queue or leases.
+// group makes calls of the same time share a transaction.
+func (c *core) group() { c.queue, c.notes = newQueue(c.flush), newQueue(c.flushNotes) }
+
+// besides returns a core with the same options, and without queues or leases.
 func (c *core) besides(s Store, quiet bool) *core {
 	return &core{store: s, options: c.options, cache: &cache{}, pause: c.pause, storeClock: storeClock{here: c.storeClock.here}, quiet: quiet}
 }

@@ -10,41 +10,41 @@ import (
 	"time"
 )
 
-// maxFlush is how many events one transaction records at the most. One call's own events are never split, so a call
+// maxFlush is how many entries one transaction writes at the most. One call's own events are never split, so a call
 // must not bring more.
 const maxFlush = 500
 
 // A queue merges the calls that wait at the same time into one transaction. The first caller leads: it flushes for all
 // that are waiting, once, and hands the lead to the first of those that came meanwhile. There is no timer and no
 // goroutine, so that a lone caller has the latency of one commit, and many share it.
-type queue struct {
-	flush func(ctx context.Context, entries []*entry) error
+type queue[E any] struct {
+	flush func(ctx context.Context, entries []E) error
 
 	mu      sync.Mutex
-	waiting []*call
+	waiting []*call[E]
 	led     bool // somebody leads or was told to
 }
 
 // A call is what one caller waits for.
-type call struct {
-	entries []*entry
+type call[E any] struct {
+	entries []E
 	err     error         // what the flush as a whole came to; valid once done is closed
 	lead    chan struct{} // closed when this call is to lead
 	done    chan struct{} // closed when this call was flushed
 }
 
-func newQueue(flush func(context.Context, []*entry) error) *queue {
-	return &queue{flush: flush}
+func newQueue[E any](flush func(context.Context, []E) error) *queue[E] {
+	return &queue[E]{flush: flush}
 }
 
 // do flushes the entries, together with those of other callers, and returns when that is done. If ctx ends before the
 // entries were taken up, taken is false and nothing is stored; if it ends later, the error is ErrOutcomeUnknown and the
 // entries must not be touched any more.
-func (q *queue) do(ctx context.Context, entries []*entry) (taken bool, err error) {
+func (q *queue[E]) do(ctx context.Context, entries []E) (taken bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	c := &call{entries: entries, lead: make(chan struct{}), done: make(chan struct{})}
+	c := &call[E]{entries: entries, lead: make(chan struct{}), done: make(chan struct{})}
 	if !q.enter(c) {
 		select {
 		case <-c.done:
@@ -61,7 +61,7 @@ func (q *queue) do(ctx context.Context, entries []*entry) (taken bool, err error
 }
 
 // enter queues the call and reports whether it leads.
-func (q *queue) enter(c *call) bool {
+func (q *queue[E]) enter(c *call[E]) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.waiting = append(q.waiting, c)
@@ -73,7 +73,7 @@ func (q *queue) enter(c *call) bool {
 }
 
 // leave gives up waiting, and reports whether the call was taken up all the same.
-func (q *queue) leave(c *call, cause error) (taken bool, err error) {
+func (q *queue[E]) leave(c *call[E], cause error) (taken bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for i, other := range q.waiting {
@@ -97,7 +97,7 @@ func (q *queue) leave(c *call, cause error) (taken bool, err error) {
 }
 
 // leadOnce flushes what is waiting, this call first, and hands over.
-func (q *queue) leadOnce(ctx context.Context) {
+func (q *queue[E]) leadOnce(ctx context.Context) {
 	taken, entries := q.take()
 	// It stays so if the flush panics, which it may also do after its commit, in a hook of the user's.
 	err := fmt.Errorf("%w: the flush panicked", ErrOutcomeUnknown)
@@ -113,7 +113,7 @@ func (q *queue) leadOnce(ctx context.Context) {
 	err = q.flush(context.WithoutCancel(ctx), entries)
 }
 
-func (q *queue) take() (taken []*call, entries []*entry) {
+func (q *queue[E]) take() (taken []*call[E], entries []E) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for len(q.waiting) > 0 && (len(taken) == 0 || len(entries)+len(q.waiting[0].entries) <= maxFlush) {
@@ -125,7 +125,7 @@ func (q *queue) take() (taken []*call, entries []*entry) {
 }
 
 // appoint makes the first of those waiting the leader. It needs the mutex.
-func (q *queue) appoint() {
+func (q *queue[E]) appoint() {
 	q.led = len(q.waiting) > 0
 	if q.led {
 		close(q.waiting[0].lead)

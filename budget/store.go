@@ -499,15 +499,16 @@ type TimeCursor struct {
 
 // An AuditEntry says who did what, and to what.
 type AuditEntry struct {
-	ID     string          // UUIDv7
-	Time   time.Time       // by the ledger's clock
-	Actor  string          // who did it; "" where the ledger was told nobody
-	Tenant string          // the tenant that it concerns; "": none in particular
-	Action string          // e.g. "update_budget"
-	Kind   string          // the kind of thing it was done to, e.g. "budget"
-	Target string          // the thing's id; "": none in particular
-	Before json.RawMessage // object of the changed fields as they were; nil: there was nothing before
-	After  json.RawMessage // object of the changed fields as they are; nil: nothing is left
+	ID      string          // UUIDv7
+	Time    time.Time       // by the ledger's clock
+	Actor   string          // who did it; "" where the ledger was told nobody
+	Tenant  string          // the tenant that it concerns; "": none in particular
+	Action  string          // e.g. "update_budget"
+	Kind    string          // the kind of thing it was done to, e.g. "budget"; "": of none in particular
+	Target  string          // the thing's id; "": none in particular
+	Before  json.RawMessage // object of the changed fields as they were; nil: there was nothing before
+	After   json.RawMessage // object of the changed fields as they are; nil: nothing is left
+	Details json.RawMessage // object of what the ledger's caller says of it; nil: nothing
 }
 
 // An AuditQuery selects audit entries. The zero value selects all.
@@ -566,6 +567,6 @@ type Writes struct {
 	Deliveries []alert.Delivery
 	// DeleteDeliveries are deleted. They are locked.
 	DeleteDeliveries []DeliveryKey
-	// Audit entries are stored.
+	// Audit entries are stored, but for those that stand already, with the same id and time.
 	Audit []AuditEntry
 }

@@ -44,15 +44,16 @@ func (p *program) audit() *cobra.Command {
 
 // auditJSON is how an audit entry is written in JSON.
 type auditJSON struct {
-	ID     string          `json:"id"`
-	Time   time.Time       `json:"time"`
-	Actor  string          `json:"actor"`
-	Tenant string          `json:"tenant"`
-	Action string          `json:"action"`
-	Kind   string          `json:"kind"`
-	Target string          `json:"target"`
-	Before json.RawMessage `json:"before"`
-	After  json.RawMessage `json:"after"`
+	ID      string          `json:"id"`
+	Time    time.Time       `json:"time"`
+	Actor   string          `json:"actor"`
+	Tenant  string          `json:"tenant"`
+	Action  string          `json:"action"`
+	Kind    string          `json:"kind"`
+	Target  string          `json:"target"`
+	Before  json.RawMessage `json:"before"`
+	After   json.RawMessage `json:"after"`
+	Details json.RawMessage `json:"details"`
 }
 
 // changed says what an entry changed of something that was there before and after.

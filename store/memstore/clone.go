@@ -68,7 +68,7 @@ func cloneDelivery(d *alert.Delivery) alert.Delivery {
 
 func cloneAudit(e *budget.AuditEntry) budget.AuditEntry {
 	c := *e
-	c.Before, c.After = slices.Clone(e.Before), slices.Clone(e.After)
+	c.Before, c.After, c.Details = slices.Clone(e.Before), slices.Clone(e.After), slices.Clone(e.Details)
 	return c
 }
 

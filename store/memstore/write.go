@@ -242,8 +242,9 @@ func (t *tx) file(w budget.Writes) error {
 		t.warn(a)
 	}
 	for _, e := range w.Audit {
-		e = cloneAudit(&e)
-		t.audit.Set(&e)
+		if _, stands := t.audit.Get(&e); !stands {
+			t.audit.Set(new(cloneAudit(&e)))
+		}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ func records() section[*test] {
 		{"alerts come newest first and in pages", alertsPaged},
 		{"alerts that the query selects", alertsSelected},
 		{"audit entries come back as they were given", auditExact},
+		{"an audit entry that stands already is kept as it is", auditOnce},
 		{"audit entries share nothing with the caller", auditUnshared},
 		{"audit entries come newest first and in pages", auditPaged},
 		{"audit entries that the query selects", auditSelected},
@@ -262,32 +263,43 @@ func auditExact(t *test) {
 	want := []budget.AuditEntry{
 		entry("full", func(e *budget.AuditEntry) { e.Time = exact(3) }),
 		entry("made", func(e *budget.AuditEntry) { e.Time, e.Before = exact(2), nil }),
-		entry("gone", func(e *budget.AuditEntry) { e.After = nil }),
+		entry("gone", func(e *budget.AuditEntry) { e.After, e.Details = nil, nil }),
 		{ID: "least", Time: noon, Action: "prune", Kind: "events"},
 	}
 	for i, text := range nasty() {
 		want = append(want, entry(text, func(e *budget.AuditEntry) {
 			e.Time, e.Actor, e.Tenant, e.Action, e.Kind, e.Target = at(-1-i), text, text, text, text, text
 			e.After = must(json.Marshal(map[string]string{text: text}))
+			e.Details = e.After
 		}))
 	}
 	t.write(budget.Writes{Audit: want})
 	got := read(t, budget.ReadTx.Audit, budget.AuditQuery{})
 	equal(t, "audit entries come back as they were given, their JSON byte for byte", want, got)
 	for i, e := range got {
-		if (e.Before == nil) != (want[i].Before == nil) || (e.After == nil) != (want[i].After == nil) {
+		if (e.Before == nil) != (want[i].Before == nil) || (e.After == nil) != (want[i].After == nil) ||
+			(e.Details == nil) != (want[i].Details == nil) {
 			t.Errorf("not so: what was nil comes back nil: %+v", e)
 		}
 	}
 }
 
+func auditOnce(t *test) {
+	first := entry("1")
+	t.write(budget.Writes{Audit: []budget.AuditEntry{first}})
+	again := entry("1", func(e *budget.AuditEntry) { e.Action = "changed" })
+	other := entry("0", func(e *budget.AuditEntry) { e.Time = first.Time })
+	t.write(budget.Writes{Audit: []budget.AuditEntry{again, other}})
+	equal(t, "an entry that stands already is kept as it is", []budget.AuditEntry{first, other}, t.contents().Audit)
+}
+
 func auditUnshared(t *test) {
 	given, want := entry("1"), []budget.AuditEntry{entry("1")}
 	t.write(budget.Writes{Audit: []budget.AuditEntry{given}})
-	given.Before[0], given.After[0] = 'x', 'x'
+	given.Before[0], given.After[0], given.Details[0] = 'x', 'x', 'x'
 	equal(t, "what was given can be changed", want, t.contents().Audit)
 	returned := t.contents().Audit[0]
-	returned.Before[0], returned.After[0] = 'x', 'x'
+	returned.Before[0], returned.After[0], returned.Details[0] = 'x', 'x', 'x'
 	equal(t, "what was returned can be changed", want, t.contents().Audit)
 }
 

@@ -291,15 +291,16 @@ func alertOf(budgetID, id string, changes ...func(*alert.Alert)) alert.Alert {
 // entry returns an audit entry in which every field says something, changed as said.
 func entry(id string, changes ...func(*budget.AuditEntry)) budget.AuditEntry {
 	e := budget.AuditEntry{
-		ID:     id,
-		Time:   exact(1),
-		Actor:  "root",
-		Tenant: "acme",
-		Action: "update_budget",
-		Kind:   "budget",
-		Target: "b",
-		Before: json.RawMessage(`{"limit":1.50,"name":"<é>"}`),
-		After:  json.RawMessage(`{"name":"\u00e9","limit":2}`),
+		ID:      id,
+		Time:    exact(1),
+		Actor:   "root",
+		Tenant:  "acme",
+		Action:  "update_budget",
+		Kind:    "budget",
+		Target:  "b",
+		Before:  json.RawMessage(`{"limit":1.50,"name":"<é>"}`),
+		After:   json.RawMessage(`{"name":"\u00e9","limit":2}`),
+		Details: json.RawMessage(`{ "fields": ["name", "limit"] }`),
 	}
 	for _, change := range changes {
 		change(&e)

@@ -74,15 +74,16 @@ func (t *tx) putAdjustments(ctx context.Context, put []budget.StoredAdjustment) 
 type auditRow struct {
 	bun.BaseModel `bun:"alias:t"`
 
-	ID     string  `bun:"id"`
-	Time   int64   `bun:"time"`
-	Actor  string  `bun:"actor"`
-	Tenant string  `bun:"tenant"`
-	Action string  `bun:"action"`
-	Kind   string  `bun:"kind"`
-	Target string  `bun:"target"`
-	Before *string `bun:"before"`
-	After  *string `bun:"after"`
+	ID      string  `bun:"id"`
+	Time    int64   `bun:"time"`
+	Actor   string  `bun:"actor"`
+	Tenant  string  `bun:"tenant"`
+	Action  string  `bun:"action"`
+	Kind    string  `bun:"kind"`
+	Target  string  `bun:"target"`
+	Before  *string `bun:"before"`
+	After   *string `bun:"after"`
+	Details *string `bun:"details"`
 }
 
 func (r *reader) Audit(ctx context.Context, query budget.AuditQuery) ([]budget.AuditEntry, error) {
@@ -106,7 +107,7 @@ func (r *reader) Audit(ctx context.Context, query budget.AuditQuery) ([]budget.A
 		found[i] = budget.AuditEntry{
 			ID: row.ID, Time: instant(row.Time), Actor: row.Actor, Tenant: row.Tenant,
 			Action: row.Action, Kind: row.Kind, Target: row.Target,
-			Before: fromOptional(row.Before), After: fromOptional(row.After),
+			Before: fromOptional(row.Before), After: fromOptional(row.After), Details: fromOptional(row.Details),
 		}
 	}
 	return found, nil
@@ -118,10 +119,10 @@ func (t *tx) putAudit(ctx context.Context, put []budget.AuditEntry) error {
 		rows[i] = auditRow{
 			ID: e.ID, Time: micros(e.Time), Actor: e.Actor, Tenant: e.Tenant,
 			Action: e.Action, Kind: e.Kind, Target: e.Target,
-			Before: optional(e.Before), After: optional(e.After),
+			Before: optional(e.Before), After: optional(e.After), Details: optional(e.Details),
 		}
 	}
-	return insert(ctx, t, "purser_audit", rows, "")
+	return insert(ctx, t, "purser_audit", rows, "CONFLICT (id) DO NOTHING")
 }
 
 // newest puts a query into descending order of time and id, and cuts a page out of it.

@@ -240,15 +240,16 @@ CREATE INDEX purser_deliveries_line ON purser_deliveries (sink, budget, scope_va
 CREATE INDEX purser_deliveries_state ON purser_deliveries (state, due_at);
 
 CREATE TABLE purser_audit (
-    id     text COLLATE "C" NOT NULL PRIMARY KEY,
-    time   bigint           NOT NULL,
-    actor  text             NOT NULL,
-    tenant text COLLATE "C" NOT NULL,
-    action text             NOT NULL,
-    kind   text             NOT NULL,
-    target text COLLATE "C" NOT NULL,
-    before text,
-    after  text
+    id      text COLLATE "C" NOT NULL PRIMARY KEY,
+    time    bigint           NOT NULL,
+    actor   text             NOT NULL,
+    tenant  text COLLATE "C" NOT NULL,
+    action  text             NOT NULL,
+    kind    text             NOT NULL,
+    target  text COLLATE "C" NOT NULL,
+    before  text,
+    after   text,
+    details text
 );
 CREATE INDEX purser_audit_newest ON purser_audit (time, id);
 CREATE INDEX purser_audit_tenant ON purser_audit (tenant, time, id);

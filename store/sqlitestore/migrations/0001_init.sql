@@ -238,15 +238,16 @@ CREATE INDEX purser_deliveries_line ON purser_deliveries (sink, budget, scope_va
 CREATE INDEX purser_deliveries_state ON purser_deliveries (state, due_at);
 
 CREATE TABLE purser_audit (
-    id     TEXT    NOT NULL PRIMARY KEY,
-    time   INTEGER NOT NULL,
-    actor  TEXT    NOT NULL,
-    tenant TEXT    NOT NULL,
-    action TEXT    NOT NULL,
-    kind   TEXT    NOT NULL,
-    target TEXT    NOT NULL,
-    before TEXT,
-    after  TEXT
+    id      TEXT    NOT NULL PRIMARY KEY,
+    time    INTEGER NOT NULL,
+    actor   TEXT    NOT NULL,
+    tenant  TEXT    NOT NULL,
+    action  TEXT    NOT NULL,
+    kind    TEXT    NOT NULL,
+    target  TEXT    NOT NULL,
+    before  TEXT,
+    after   TEXT,
+    details TEXT
 ) STRICT;
 CREATE INDEX purser_audit_newest ON purser_audit (time, id);
 CREATE INDEX purser_audit_tenant ON purser_audit (tenant, time, id);
