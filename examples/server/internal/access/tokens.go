@@ -79,9 +79,11 @@ func (t *Tokens) read(entry json.RawMessage) error {
 			return jsonread.UnknownMember(name)
 		}
 	})
-	var hashErr error
-	c.hash, hashErr = hashOf(token, sum)
-	if err := errors.Join(err, hashErr, invalid.Name("user", c.User), invalid.OptionalName("tenant", c.Tenant)); err != nil {
+	if err != nil {
+		return err
+	}
+	c.hash, err = hashOf(token, sum)
+	if err := errors.Join(err, invalid.Name("user", c.User), invalid.OptionalName("tenant", c.Tenant)); err != nil {
 		return err
 	}
 	if t.callers[c.hash] != nil {

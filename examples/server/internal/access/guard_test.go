@@ -1,0 +1,139 @@
+package access_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/purser-go/purser/examples/server/internal/access"
+)
+
+func newGuard(t *testing.T, https bool) *access.Guard {
+	t.Helper()
+	tokens, err := access.ReadTokens([]byte(`[{"token": "ada", "user": "ada"}, {"token": "bob", "user": "bob"}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return access.NewGuard(tokens, https)
+}
+
+func TestOnlyABearerOfAKnownTokenIsKnown(t *testing.T) {
+	guard := newGuard(t, false)
+	for header, want := range map[string]string{
+		"Bearer ada":       "ada",
+		"bearer ada":       "ada",
+		"Bearer  ada ":     "ada",
+		"Bearer ADA":       "",
+		"Bearer ad":        "",
+		"Bearer ada,bob":   "",
+		"Bearer ada extra": "",
+		"Bearer":           "",
+		"Bearer ":          "",
+		"Basic ada":        "",
+		"ada":              "",
+		"":                 "",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if header != "" {
+			r.Header.Set("Authorization", header)
+		}
+		c, err := guard.Authenticate(r)
+		if want == "" {
+			if !errors.Is(err, access.ErrUnauthorized) || c != nil {
+				t.Errorf("%q: %v, %v; want ErrUnauthorized", header, c, err)
+			}
+			continue
+		}
+		if err != nil || c.User != want {
+			t.Errorf("%q: %v, %v; want %s", header, c, err, want)
+		}
+	}
+}
+
+func from(address, token string) *http.Request {
+	r := bearer(token)
+	r.RemoteAddr = address
+	return r
+}
+
+// What failed too often can't go on guessing, nor keep those out whom the server knows.
+func TestAnAddressThatFailsTooOftenIsLetInOnlyWithWhatItHasUsedBefore(t *testing.T) {
+	guard := newGuard(t, false)
+	const here = "192.0.2.1:999"
+	if _, err := guard.Authenticate(from(here, "ada")); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for i := range 1000 {
+		_, err := guard.Authenticate(from(here, fmt.Sprint("guess ", i)))
+		switch {
+		case errors.Is(err, access.ErrTooMany):
+			refused++
+		case !errors.Is(err, access.ErrUnauthorized):
+			t.Fatal(err)
+		}
+	}
+	if refused < 800 {
+		t.Errorf("%d of 1000 guesses were refused unseen, want all but about 100", refused)
+	}
+	if _, err := guard.Authenticate(from(here, "bob")); !errors.Is(err, access.ErrTooMany) {
+		t.Errorf("a token that would have been guessed right: %v, want ErrTooMany", err)
+	}
+	if _, err := guard.Authenticate(from("192.0.2.1:1000", "ada")); err != nil {
+		t.Errorf("a token that was used before: %v", err)
+	}
+	if _, err := guard.Authenticate(from("192.0.2.2:999", "bob")); err != nil {
+		t.Errorf("from another address: %v", err)
+	}
+}
+
+func TestAnIPv6NetworkIsOneAddress(t *testing.T) {
+	guard := newGuard(t, false)
+	for i := range 200 {
+		_, _ = guard.Authenticate(from(fmt.Sprintf("[2001:db8::%x]:1", i+1), "guess"))
+	}
+	if _, err := guard.Authenticate(from("[2001:db8::ffff]:1", "bob")); !errors.Is(err, access.ErrTooMany) {
+		t.Errorf("%v, want ErrTooMany", err)
+	}
+	if _, err := guard.Authenticate(from("[2001:db8:0:1::1]:1", "bob")); err != nil {
+		t.Errorf("from another network: %v", err)
+	}
+}
+
+func TestASessionLastsUntilSigningOut(t *testing.T) {
+	guard := newGuard(t, true)
+	w := httptest.NewRecorder()
+	if _, err := guard.SignIn(w, httptest.NewRequest(http.MethodPost, "/", nil), " ada\n"); err != nil {
+		t.Fatal(err)
+	}
+	cookie := w.Result().Cookies()[0]
+	flags := strings.SplitN(w.Header().Get("Set-Cookie"), "; ", 2)[1]
+	if diff := cmp.Diff("Path=/; Max-Age=43200; HttpOnly; Secure; SameSite=Strict", flags); diff != "" {
+		t.Errorf("the cookie (-want +got):\n%s", diff)
+	}
+	if strings.Contains(cookie.Value, "ada") {
+		t.Errorf("the cookie %q has the token in it", cookie.Value)
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.AddCookie(cookie)
+	if c, err := guard.Authenticate(r); err != nil || c.User != "ada" {
+		t.Errorf("%v, %v; want ada", c, err)
+	}
+	both := bearer("nobody")
+	both.AddCookie(cookie)
+	if _, err := guard.Authenticate(both); !errors.Is(err, access.ErrUnauthorized) {
+		t.Errorf("with a session and a wrong token: %v, want ErrUnauthorized", err)
+	}
+	guard.SignOut(httptest.NewRecorder(), r)
+	if _, err := guard.Authenticate(r); !errors.Is(err, access.ErrUnauthorized) {
+		t.Errorf("after signing out: %v, want ErrUnauthorized", err)
+	}
+	if _, err := guard.SignIn(httptest.NewRecorder(), r, "nobody"); !errors.Is(err, access.ErrUnauthorized) {
+		t.Errorf("signing in with a wrong token: %v, want ErrUnauthorized", err)
+	}
+}
