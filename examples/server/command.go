@@ -92,14 +92,17 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return fmt.Errorf("fill the demo: %w", err)
 		}
 	}
+	handler, err := newHandler(config{
+		Ledger: ledger, Store: st, Guard: access.NewGuard(tokens, s.https), Metrics: metrics,
+		Now: now, Zone: zone, Log: log, CORS: s.cors, HTTPS: s.https, AlwaysTooMany: s.tooMany,
+	})
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return err
 	}
-	handler := newHandler(config{
-		Ledger: ledger, Store: st, Guard: access.NewGuard(tokens, s.https), Metrics: metrics,
-		Now: now, Zone: zone, Log: log, CORS: s.cors, HTTPS: s.https, AlwaysTooMany: s.tooMany,
-	})
 	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
 	if printed != "" {
 		fmt.Fprintf(stdout, "sign in with the token %s\n", printed)

@@ -12,6 +12,7 @@ import (
 	"github.com/purser-go/purser/examples/server/internal/access"
 	"github.com/purser-go/purser/examples/server/internal/api"
 	"github.com/purser-go/purser/examples/server/internal/secure"
+	"github.com/purser-go/purser/internal/invalid"
 )
 
 // config is what the handler works on.
@@ -29,8 +30,8 @@ type config struct {
 	AlwaysTooMany bool
 }
 
-// newHandler returns all that the server serves.
-func newHandler(c config) http.Handler {
+// newHandler returns all that the server serves. The error is ErrInvalid for an origin that is none.
+func newHandler(c config) (http.Handler, error) {
 	mux := http.NewServeMux()
 	a := api.New(api.Config{
 		Ledger: c.Ledger, Guard: c.Guard, Now: c.Now, Zone: c.Zone, Log: c.Log, AlwaysTooMany: c.AlwaysTooMany,
@@ -44,7 +45,7 @@ func newHandler(c config) http.Handler {
 	protection := http.NewCrossOriginProtection()
 	for _, origin := range c.CORS {
 		if err := protection.AddTrustedOrigin(origin); err != nil {
-			c.Log.Warn("no page of this origin can change anything", "origin", origin, "error", err)
+			return nil, invalid.Field("--cors", "%v", err)
 		}
 	}
 	h = protection.Handler(h)
@@ -56,7 +57,7 @@ func newHandler(c config) http.Handler {
 			ExposedHeaders: []string{"ETag", "Retry-After"},
 		}).Handler(h)
 	}
-	return logged(c.Metrics.measured(h, mux), c.Log)
+	return logged(c.Metrics.measured(h, mux), c.Log), nil
 }
 
 // ready answers whether the database can be read.

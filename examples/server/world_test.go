@@ -47,7 +47,7 @@ type world struct {
 	store  budget.Store
 	ledger *budget.Ledger
 	now    *testClock
-	log    *bytes.Buffer
+	log    *record
 }
 
 type testClock struct {
@@ -95,7 +95,7 @@ func newWorld(t testing.TB, change ...func(*config)) *world {
 
 func newWorldOn(t testing.TB, url string, change []func(*config)) *world {
 	t.Helper()
-	w := &world{t: t, now: &testClock{at: morning}, log: &bytes.Buffer{}}
+	w := &world{t: t, now: &testClock{at: morning}, log: &record{}}
 	if url == "memory" {
 		w.store = memstore.New(&memstore.Options{Now: w.now.Now})
 	} else {
@@ -114,27 +114,43 @@ func newWorldOn(t testing.TB, url string, change []func(*config)) *world {
 	}
 	c := config{
 		Ledger: w.ledger, Store: w.store, Guard: access.NewGuard(tokens, false), Metrics: metrics,
-		Now: w.now.Now, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(&locked{w: w.log}, nil)),
+		Now: w.now.Now, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	for _, f := range change {
 		f(&c)
 	}
-	server := httptest.NewServer(newHandler(c))
+	h, err := newHandler(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	w.url = server.URL
 	return w
 }
 
-// locked lets many write to one.
-type locked struct {
-	mu sync.Mutex
-	w  io.Writer
+// A record keeps what many write.
+type record struct {
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
-func (l *locked) Write(text []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(text)
+func (r *record) Write(text []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(text)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
+// logged returns what the server has logged of the requests so far. It waits until the last one is in it.
+func (w *world) logged() string {
+	w.do("", "GET", "/livez", "", "Connection: close")
+	return w.log.String()
 }
 
 // An answer is what the server said.
@@ -176,11 +192,11 @@ func (w *world) want(status int, wantBody, token, method, path, body string, hea
 	w.t.Helper()
 	a := w.do(token, method, path, body, header...)
 	if a.status != status {
-		w.t.Fatalf("%s %s as %q with %s: %d %s; want %d", method, path, token, body, a.status, a.body, status)
+		w.t.Fatalf("%s %s as %q with %.500s: %d %s; want %d", method, path, token, body, a.status, a.body, status)
 	}
 	if wantBody != "" {
 		if diff := diffJSON(wantBody, a.body); diff != "" {
-			w.t.Fatalf("%s %s as %q with %s (-want +got):\n%s", method, path, token, body, diff)
+			w.t.Fatalf("%s %s as %q with %.500s (-want +got):\n%s", method, path, token, body, diff)
 		}
 	}
 	return a

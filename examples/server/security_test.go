@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/purser-go/purser/budget"
+)
+
+func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
+	w := newWorld(t)
+	for _, path := range []string{"/", "/livez", "/metrics", "/nothing", "/api/v1/nothing", "/api/v1/tenants/x"} {
+		header := w.do("admin", "GET", path, "").header
+		policy := regexp.MustCompile(`'nonce-[A-Z2-7]{26}'`).ReplaceAllString(header.Get("Content-Security-Policy"), "NONCE")
+		want := "default-src 'none'; script-src NONCE; style-src 'self' NONCE; img-src 'self' data:; font-src 'self'; " +
+			"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+		if diff := cmp.Diff(want, policy); diff != "" {
+			t.Errorf("%s: the policy (-want +got):\n%s", path, diff)
+		}
+		for name, want := range map[string]string{
+			"X-Content-Type-Options":       "nosniff",
+			"X-Frame-Options":              "DENY",
+			"Referrer-Policy":              "no-referrer",
+			"Cross-Origin-Opener-Policy":   "same-origin",
+			"Cross-Origin-Resource-Policy": "same-origin",
+			"Cache-Control":                "no-store",
+			"Access-Control-Allow-Origin":  "",
+			"Strict-Transport-Security":    "",
+		} {
+			if got := header.Get(name); got != want {
+				t.Errorf("%s: %s is %q, want %q", path, name, got, want)
+			}
+		}
+	}
+	a, b := w.do("", "GET", "/livez", ""), w.do("", "GET", "/livez", "")
+	if a.header.Get("Content-Security-Policy") == b.header.Get("Content-Security-Policy") {
+		t.Error("two answers have one nonce")
+	}
+	secured := newWorld(t, func(c *config) { c.HTTPS = true })
+	if got := secured.do("", "GET", "/livez", "").header.Get("Strict-Transport-Security"); got != "max-age=31536000" {
+		t.Errorf("with https, Strict-Transport-Security is %q", got)
+	}
+}
+
+// What the server writes down about requests is read by more people than those who may know tokens.
+func TestNoSecretIsLogged(t *testing.T) {
+	w := newWorld(t)
+	w.do("a-guessed-secret", "GET", "/api/v1/tenants/x?token=a-query-secret", "", "Cookie: purser_session=a-cookie-secret")
+	w.do("admin", "PUT", "/api/v1/tenants/x", `{"name": "a-body-secret"`)
+	log := w.logged()
+	if !strings.Contains(log, "path=/api/v1/tenants/x status=401") {
+		t.Errorf("the requests are not in the log:\n%s", log)
+	}
+	for _, secret := range []string{"secret", "Bearer", "admin"} {
+		if strings.Contains(log, secret) {
+			t.Errorf("%q is in the log:\n%s", secret, log)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	w := newWorld(t)
+	w.do("admin", "GET", "/api/v1/tenants/x", "")
+	w.do("admin", "BREW", "/api/v1/tenants/x", "")
+	w.do("admin", "GET", "/no/such/path", "")
+	text := w.want(200, "", "", "GET", "/metrics", "").body
+	for _, line := range []string{
+		`purser_http_request_duration_seconds_count{code="404",method="GET",route="/api/v1/tenants/{id}"} 1`,
+		`purser_http_request_duration_seconds_count{code="405",method="other",route="/api/v1/tenants/{id}"} 1`,
+		"go_goroutines ",
+	} {
+		if !strings.Contains(text, line) {
+			t.Errorf("%q is missing in\n%s", line, text)
+		}
+	}
+	if strings.Contains(text, "such") {
+		t.Error("a path that a client made up is in the metrics")
+	}
+}
+
+func TestReady(t *testing.T) {
+	w := newWorld(t)
+	if a := w.do("", "GET", "/readyz", ""); a.status != http.StatusOK || a.body != "ok\n" {
+		t.Errorf("%d %q", a.status, a.body)
+	}
+	broken := newWorld(t, func(c *config) { c.Store = away{c.Store} })
+	if a := broken.do("", "GET", "/readyz", ""); a.status != http.StatusServiceUnavailable {
+		t.Errorf("with the database away: %d %q", a.status, a.body)
+	}
+	if a := broken.do("", "GET", "/livez", ""); a.status != http.StatusOK {
+		t.Errorf("livez with the database away: %d %q", a.status, a.body)
+	}
+}
+
+// away is a store whose database is.
+type away struct{ budget.Store }
+
+func (away) View(context.Context, func(budget.ReadTx) error) error { return budget.ErrUnavailable }
