@@ -180,12 +180,14 @@ func TestItEndsWhenRequestsAreAnswered(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.ContentLength = 2
 	r.Header.Set("Authorization", "Bearer "+s.token)
-	r.Header.Set("Expect", "100-continue") // the body is waited for when the handler reads it
-	reading := make(chan struct{})
+	r.Header.Set("Expect", "100-continue") // the body is sent when the handler reads it
+	transport := &http.Transport{ExpectContinueTimeout: time.Hour}
+	defer transport.CloseIdleConnections()
 	answers := make(chan int, 1)
 	go func() {
-		answered, err := http.DefaultTransport.RoundTrip(r)
+		answered, err := transport.RoundTrip(r)
 		if err != nil {
 			t.Error(err)
 			answers <- 0
@@ -194,18 +196,16 @@ func TestItEndsWhenRequestsAreAnswered(t *testing.T) {
 		answered.Body.Close()
 		answers <- answered.StatusCode
 	}()
-	go func() {
-		_, _ = writer.Write([]byte(" "))
-		close(reading)
-	}()
-	<-reading
+	if _, err := writer.Write([]byte(" ")); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	for !strings.Contains(s.stderr.String(), "shutting down") {
-		time.Sleep(time.Millisecond)
+	s.stderr.await("shutting down")
+	if _, err := writer.Write([]byte(" ")); err != nil {
+		t.Fatal(err)
 	}
-	writer.Close()
 	if status := <-answers; status != http.StatusNotFound {
 		t.Errorf("%d, want 404", status)
 	}

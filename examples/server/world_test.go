@@ -131,14 +131,36 @@ func newWorldOn(t testing.TB, url string, change []func(*config)) *world {
 
 // A record keeps what many write.
 type record struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu    sync.Mutex
+	text  bytes.Buffer
+	grown chan struct{} // closed with the next write
 }
 
 func (r *record) Write(text []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.grown != nil {
+		close(r.grown)
+		r.grown = nil
+	}
 	return r.text.Write(text)
+}
+
+// await returns once the record has this text in it.
+func (r *record) await(text string) {
+	for {
+		r.mu.Lock()
+		if strings.Contains(r.text.String(), text) {
+			r.mu.Unlock()
+			return
+		}
+		if r.grown == nil {
+			r.grown = make(chan struct{})
+		}
+		grown := r.grown
+		r.mu.Unlock()
+		<-grown
+	}
 }
 
 func (r *record) String() string {
