@@ -22,9 +22,8 @@ const maxWords = 16 << 20
 // Errors: ErrInvalid with the fields, and what the store says; after ErrOutcomeUnknown the entry may stand, and noting it
 // again makes another one.
 func (l *Ledger) Note(ctx context.Context, e AuditEntry) error {
+	e = e.clone() // whoever writes it may still be at it when the caller has left
 	e.ID, e.Time, e.Actor = l.options.NewID(), l.now(), l.actor
-	// Copies: whoever writes it may still be at it when the caller has left.
-	e.Before, e.After, e.Details = slices.Clone(e.Before), slices.Clone(e.After), slices.Clone(e.Details)
 	err := errors.Join(invalid.OptionalName("actor", e.Actor), e.validate())
 	switch {
 	case err != nil:
@@ -37,6 +36,11 @@ func (l *Ledger) Note(ctx context.Context, e AuditEntry) error {
 		return fmt.Errorf("note %q: %w", e.Action, err)
 	}
 	return nil
+}
+
+func (e AuditEntry) clone() AuditEntry {
+	e.Before, e.After, e.Details = slices.Clone(e.Before), slices.Clone(e.After), slices.Clone(e.Details)
+	return e
 }
 
 // validate reports every field of e that is not as [Ledger.Note] says, but for those that the ledger fills in.
@@ -77,4 +81,33 @@ func (c *core) writeNotes(ctx context.Context, notes []AuditEntry) error {
 			return err
 		})
 	})
+}
+
+// annotated returns tx, or one that puts the words of the ledger's caller on what is audited.
+func (l *Ledger) annotated(tx Tx) Tx {
+	if l.annotate == nil {
+		return tx
+	}
+	return &annotatedTx{tx, l.annotate}
+}
+
+type annotatedTx struct {
+	Tx
+	annotate func(*AuditEntry)
+}
+
+func (t *annotatedTx) Apply(ctx context.Context, w Writes) (map[CounterKey]Counter, error) {
+	entries := slices.Clone(w.Audit)
+	var errs []error
+	for i := range entries {
+		e, said := &entries[i], entries[i].clone()
+		t.annotate(&said)
+		e.Action, e.Kind, e.Tenant, e.Details = said.Action, said.Kind, said.Tenant, said.Details
+		errs = append(errs, e.validate())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	w.Audit = entries
+	return t.Tx.Apply(ctx, w)
 }

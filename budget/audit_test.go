@@ -186,3 +186,125 @@ func TestABoundLedgerNotesInItsTransaction(t *testing.T) {
 		t.Errorf("without alerts: %+v, %v", f.audit(), err)
 	}
 }
+
+func TestChangesAreAuditedInTheWordsOfTheCaller(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(ctx context.Context, l *budget.Ledger) error
+		want   []string // the actions as the ledger names them
+	}{
+		"create": {func(ctx context.Context, l *budget.Ledger) error {
+			return second(l.Create(ctx, withDefaults(budget.Budget{})))
+		}, []string{"create_budget"}},
+		"update": {func(ctx context.Context, l *budget.Ledger) error {
+			return second(l.Update(ctx, "b", func(b *budget.Budget) error { b.Limit = dec("7"); return nil }))
+		}, []string{"update_budget"}},
+		"an update that changes nothing": {func(ctx context.Context, l *budget.Ledger) error {
+			return second(l.Update(ctx, "b", func(*budget.Budget) error { return nil }))
+		}, nil},
+		"delete": {func(ctx context.Context, l *budget.Ledger) error { return l.Delete(ctx, "b") }, []string{"delete_budget"}},
+		"adjust": {func(ctx context.Context, l *budget.Ledger) error {
+			return second(l.Adjust(ctx, adjustment("b", "5")))
+		}, []string{"adjust_budget"}},
+		"correct": {func(ctx context.Context, l *budget.Ledger) error {
+			return second(l.Correct(ctx, back("c", "e", 1)))
+		}, []string{"correct_event"}},
+		"put a tenant": {func(ctx context.Context, l *budget.Ledger) error {
+			return second(l.PutTenant(ctx, budget.Tenant{ID: "t", Name: "T"}))
+		}, []string{"put_tenant"}},
+		"create a license": {func(ctx context.Context, l *budget.Ledger) error {
+			return second(l.CreateLicense(ctx, license(func(x *budget.License) { x.Tenant = "other" })))
+		}, []string{"create_budget", "create_budget", "create_license"}},
+		"update a license": {func(ctx context.Context, l *budget.Ledger) error {
+			return second(l.UpdateLicense(ctx, "license", func(x *budget.License) error { x.CreditsUsed = dec("5"); return nil }))
+		}, []string{"adjust_budget", "update_license_budget"}},
+	} {
+		f := open(t)
+		f.create(budget.Budget{ID: "b"})
+		f.createLicense(license(func(x *budget.License) { x.ID = "license" }))
+		f.record(tokens("e", 5))
+		before := len(f.audit())
+		var seen []string
+		ledger := f.Annotated(func(e *budget.AuditEntry) {
+			seen = append(seen, e.Action)
+			e.Details, e.Action, e.Kind, e.Tenant = []byte(`{"was": "`+e.Action+`"}`), "act", "kind", "tenant"
+			e.ID, e.Time, e.Actor, e.Target, e.Before, e.After = "mine", noon.AddDate(-1, 0, 0), "bob", "mine", nil, nil
+		}).By("ann")
+		if err := c.change(t.Context(), ledger); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(c.want, seen); diff != "" {
+			t.Errorf("%s: the ledger's own words (-want +got):\n%s", name, diff)
+		}
+		var details []string
+		for _, e := range f.audit()[before:] {
+			details = append(details, string(e.Details))
+			if e.Action != "act" || e.Kind != "kind" || e.Tenant != "tenant" {
+				t.Errorf("%s: the caller's words are not kept: %+v", name, e)
+			}
+			if e.ID == "mine" || !e.Time.Equal(noon) || e.Actor != "ann" || e.Target == "mine" || e.Before == nil && e.After == nil {
+				t.Errorf("%s: the ledger's are not: %+v", name, e)
+			}
+		}
+		var want []string
+		for _, action := range c.want {
+			want = append(want, `{"was": "`+action+`"}`)
+		}
+		slices.Sort(details)
+		if diff := cmp.Diff(want, details); diff != "" {
+			t.Errorf("%s: details (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestWordsThatAreRefusedRefuseTheChange(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	b := f.create(budget.Budget{})
+	before := f.contents()
+	ledger := f.Annotated(func(e *budget.AuditEntry) {
+		e.Action, e.Kind, e.Tenant, e.Details = "", "\x00", "\xff", []byte(`[]`)
+	})
+	want := []string{"tenant", "action", "kind", "details"}
+	err := second(ledger.Update(t.Context(), b.ID, func(b *budget.Budget) error { b.Limit = dec("7"); return nil }))
+	if diff := cmp.Diff(want, fields(err)); diff != "" {
+		t.Errorf("update (-want +got):\n%s", diff)
+	}
+	f.record(tokens("e", 5))
+	result, err := ledger.Correct(t.Context(), back("c", "e", 1))
+	if diff := cmp.Diff(want, fields(err)); diff != "" || result.Outcome != budget.Invalid {
+		t.Errorf("correct: %s (-want +got):\n%s", result.Outcome, diff)
+	}
+	if stands, _ := f.Budget(t.Context(), b.ID); !stands.Limit.Equal(b.Limit) || len(f.audit()) != 1 || len(before) == 0 {
+		t.Errorf("something is stored: %+v, %+v", stands, f.audit())
+	}
+}
+
+func TestLedgersKeepTheWordsOfTheCaller(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	words := f.Annotated(func(e *budget.AuditEntry) { e.Action = "mine" })
+	for name, c := range map[string]struct {
+		ledger *budget.Ledger
+		want   string
+	}{
+		"its own":                 {words, "mine"},
+		"of an actor":             {words.By("ann"), "mine"},
+		"in a transaction":        {words.WithStore(f.store), "mine"},
+		"without alerts":          {words.WithoutAlerts(), "mine"},
+		"in other words":          {words.Annotated(func(e *budget.AuditEntry) { e.Action += ", other" }), "put_tenant, other"},
+		"in its own words again":  {words.Annotated(nil), "put_tenant"},
+		"the one it is made from": {f.Ledger, "put_tenant"},
+	} {
+		if _, err := c.ledger.PutTenant(t.Context(), budget.Tenant{ID: name, Name: name}); err != nil {
+			t.Fatal(err)
+		}
+		found, err := f.Audit(t.Context(), budget.AuditQuery{Target: name})
+		if err != nil || len(found) != 1 || found[0].Action != c.want {
+			t.Errorf("%s: %+v, %v; want %q", name, found, err, c.want)
+		}
+	}
+	if err := words.Note(t.Context(), listing()); err != nil || f.audit()[len(f.audit())-1].Action != "list_budgets" {
+		t.Errorf("a note is in the words of the caller already: %+v, %v", f.audit(), err)
+	}
+}

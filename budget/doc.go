@@ -79,7 +79,8 @@
 // # Audit
 //
 // Whoever changes a budget, an amount or the directory leaves an entry in the audit, in the transaction of the change:
-// [Ledger.By] says who it was. [Ledger.Note] adds what a program audits beyond that, such as who has read what.
+// [Ledger.By] says who it was, [Ledger.Annotated] what else there is to say. [Ledger.Note] adds what a program audits
+// beyond that, such as who has read what.
 //
 // # At the same time
 //

@@ -18,10 +18,11 @@ import (
 // It starts no goroutines and holds nothing that must be closed.
 type Ledger struct {
 	*core
-	actor string
+	actor    string
+	annotate func(*AuditEntry) // nil: entries are stored as the ledger makes them
 }
 
-// core is what a ledger shares with those derived from it by By.
+// core is what a ledger shares with those derived from it by By and Annotated.
 type core struct {
 	store      Store
 	options    Options
@@ -160,7 +161,16 @@ func (o *Options) setDefaults() {
 // By returns a ledger whose changes are audited as this actor's: up to 128 bytes of plain text, "" for nobody. It shares
 // everything else with l.
 func (l *Ledger) By(actor string) *Ledger {
-	return &Ledger{core: l.core, actor: actor}
+	return &Ledger{core: l.core, actor: actor, annotate: l.annotate}
+}
+
+// Annotated returns a ledger whose changes are audited in the caller's words: fn gets each entry before it is stored, in
+// the transaction of the change, and sets Action, Kind, Tenant and Details, which are as [Ledger.Note] wants them; what else
+// it does to the entry is left aside. fn may run several times for one change, and runs for each of the entries that a
+// change makes: those of a license and its budgets, say. It runs on the caller's goroutine. A nil fn takes an earlier one
+// back. The ledger shares everything else with l.
+func (l *Ledger) Annotated(fn func(*AuditEntry)) *Ledger {
+	return &Ledger{core: l.core, actor: l.actor, annotate: fn}
 }
 
 // WithStore returns a ledger like l on another store: one that is bound to a transaction of the caller's. Its calls
@@ -171,7 +181,7 @@ func (l *Ledger) WithStore(s Store) *Ledger {
 	// No leases: what is held for a transaction of the caller's is to be written in it.
 	//
 	// A cache of its own: what the caller's transaction changed must not be seen by others, for it may be rolled back.
-	return &Ledger{core: l.besides(s, l.quiet), actor: l.actor}
+	return &Ledger{core: l.besides(s, l.quiet), actor: l.actor, annotate: l.annotate}
 }
 
 // WithoutAlerts returns a ledger like l that makes no alerts, for usage of long ago that is brought in from elsewhere. A
@@ -181,7 +191,7 @@ func (l *Ledger) WithoutAlerts() *Ledger {
 	if l.queue != nil {
 		c.group()
 	}
-	return &Ledger{core: c, actor: l.actor}
+	return &Ledger{core: c, actor: l.actor, annotate: l.annotate}
 }
 
 // group makes calls of the same time share a transaction.
@@ -210,7 +220,9 @@ func (c *core) now() time.Time { return micros(c.options.Now()) }
 func (l *Ledger) update(ctx context.Context, what string, fn func(Tx) error) error {
 	err := invalid.OptionalName("actor", l.actor)
 	if err == nil {
-		err = l.retryUnknown(func() error { return l.store.Update(ctx, fn) })
+		err = l.retryUnknown(func() error {
+			return l.store.Update(ctx, func(tx Tx) error { return fn(l.annotated(tx)) })
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
