@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,6 +63,9 @@ func (m *metrics) measured(next http.Handler, mux *http.ServeMux) http.Handler {
 		answer := &answerWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(answer, r)
 		_, pattern := mux.Handler(r)
+		if _, path, named := strings.Cut(pattern, " "); named {
+			pattern = path // the method stands beside it
+		}
 		method := r.Method
 		if !knownMethod(method) {
 			method = "other" // a client may invent any number of them

@@ -71,7 +71,7 @@ func TestMetrics(t *testing.T) {
 	text := w.want(200, "", "", "GET", "/metrics", "").body
 	for _, line := range []string{
 		`purser_http_request_duration_seconds_count{code="404",method="GET",route="/api/v1/tenants/{id}"} 1`,
-		`purser_http_request_duration_seconds_count{code="405",method="other",route="/api/v1/tenants/{id}"} 1`,
+		`purser_http_request_duration_seconds_count{code="405",method="other",route="/api/"} 1`,
 		"go_goroutines ",
 	} {
 		if !strings.Contains(text, line) {

@@ -288,7 +288,11 @@ func wild(want, got any) any {
 func TestUnknownPathsAndMethodsAreProblems(t *testing.T) {
 	w := newWorld(t)
 	w.want(404, `{"type": "about:blank", "title": "Not Found", "status": 404, "detail": "Not Found"}`, "admin", "GET", "/api/v1/nothing", "")
-	w.want(405, "", "admin", "PATCH", "/api/v1/tenants/x", "")
+	a := w.want(405, `{"type": "about:blank", "title": "Method Not Allowed", "status": 405, "detail": "Method Not Allowed"}`,
+		"admin", "PATCH", "/api/v1/tenants/x", "")
+	if allow := a.header.Get("Allow"); !strings.HasPrefix(allow, "GET, HEAD") {
+		t.Errorf("the methods of a tenant are %q", allow)
+	}
 	w.want(401, "", "", "GET", "/api/v1/tenants/x/", "")
 	w.want(401, "", "nobody", "GET", "/api/v1/tenants/x", "")
 	w.want(403, "", "bob", "GET", "/api/v1/tenants/x", "")

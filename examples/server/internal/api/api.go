@@ -64,46 +64,35 @@ func (a *API) Routes() []Route { return slices.Clone(a.routes) }
 
 // Register makes mux serve everything below /api/.
 func (a *API) Register(mux *http.ServeMux) {
-	methods := make(map[string]map[string]*Route)
 	for i := range a.routes {
 		route := &a.routes[i]
-		if methods[route.Path] == nil {
-			methods[route.Path] = make(map[string]*Route)
-		}
-		methods[route.Path][route.Method] = route
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, route) })
+		mux.Handle(route.Method+" "+route.Path, h)
+		mux.Handle(route.Method+" "+route.Path+"/{$}", h)
 	}
-	for path, routes := range methods {
-		h := a.methods(routes)
-		mux.Handle(path, h)
-		mux.Handle(path+"/{$}", h)
-	}
-	mux.Handle("/api/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.fail(w, r, &Problem{Status: http.StatusNotFound, Detail: "Not Found"})
-	}))
+	mux.HandleFunc(rest, func(w http.ResponseWriter, r *http.Request) { a.unknown(mux, w, r) })
 }
 
-// methods serves one path. It answers unknown methods as the problem that they are, which a mux does not.
-func (a *API) methods(routes map[string]*Route) http.Handler {
+// rest is what no route serves.
+const rest = "/api/"
+
+// unknown says whether it is the path that is unknown, or only the method, which a mux would say in a text.
+func (a *API) unknown(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for method := range routes {
-		allowed = append(allowed, method)
-		if method == http.MethodGet {
-			allowed = append(allowed, http.MethodHead)
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut} {
+		other := *r
+		other.Method = method
+		if _, pattern := mux.Handler(&other); pattern != rest {
+			allowed = append(allowed, method)
 		}
 	}
-	slices.Sort(allowed)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		method := r.Method
-		if method == http.MethodHead {
-			method = http.MethodGet
-		}
-		route := routes[method]
-		if route == nil {
-			w.Header().Set("Allow", strings.Join(allowed, ", "))
-			a.fail(w, r, &Problem{Status: http.StatusMethodNotAllowed, Detail: "Method Not Allowed"})
-			return
-		}
-		a.serve(w, r, route)
+	if allowed == nil {
+		a.fail(w, r, &Problem{Status: http.StatusNotFound, Detail: "Not Found"})
+		return
+	}
+	a.fail(w, r, &Problem{
+		Status: http.StatusMethodNotAllowed, Detail: "Method Not Allowed",
+		Header: http.Header{"Allow": {strings.Join(allowed, ", ")}},
 	})
 }
 
