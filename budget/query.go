@@ -23,6 +23,9 @@ func (q Query) validate() error {
 		errs = append(errs, invalid.Field("metric", "is %q, which is no metric", string(q.Metric)))
 	}
 	errs = append(errs, q.Scope.validate())
+	for _, d := range q.Without {
+		errs = append(errs, invalid.Name("without", string(d)))
+	}
 	errs = append(errs, validateTexts("labels", q.Labels))
 	if q.After != nil {
 		errs = append(errs, invalid.Name("after", q.After.ID))

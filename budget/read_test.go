@@ -162,9 +162,9 @@ func TestQueriesRefuseWhatNothingCanHave(t *testing.T) {
 		"list": {
 			list(budget.Query{
 				IDs: []string{"", bad}, Owner: new(bad), Metric: "x", Scope: budget.Scope{"user": bad}, Labels: map[string]string{bad: "x"},
-				After: &budget.Cursor{ID: bad}, Offset: -1,
+				Without: []usage.Dimension{bad, ""}, After: &budget.Cursor{ID: bad}, Offset: -1,
 			}),
-			[]string{"ids", "ids", "owner", "metric", "scope.user", "labels", "after", "offset"},
+			[]string{"ids", "ids", "owner", "metric", "scope.user", "without", "without", "labels", "after", "offset"},
 		},
 		"statuses": {
 			func() (err error) {

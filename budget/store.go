@@ -203,6 +203,7 @@ type Query struct {
 	Metric  usage.Metric      // only those on this metric; "": any
 	Enabled *bool             // only enabled or disabled ones
 	Scope   Scope             // only those whose scope has these dimensions with exactly these selectors
+	Without []usage.Dimension // only those whose scope has none of these dimensions
 	Labels  map[string]string // only those that carry these labels
 
 	After  *Cursor // only those behind this one in the order
@@ -517,7 +518,7 @@ type AuditQuery struct {
 	Actor  string        // "": any
 	Action string        // "": any
 	Target string        // "": any
-	Span   period.Bounds // only those of this time; zero: any
+	Span   period.Bounds // only those of this time; an end that is zero is open
 	After  *TimeCursor   // only those behind this one in the order
 	Limit  int           // at most so many; 0: all
 }

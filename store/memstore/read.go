@@ -76,6 +76,7 @@ func (r reader) selected(q budget.Query) iter.Seq[*definition] {
 			(q.Metric == "" || q.Metric == d.Metric) &&
 			(q.Enabled == nil || *q.Enabled == !d.Disabled) &&
 			contains(d.Scope, q.Scope) &&
+			!slices.ContainsFunc(q.Without, func(one usage.Dimension) bool { return d.Scope[one] != "" }) &&
 			contains(d.Labels, q.Labels)
 	})
 }
@@ -192,7 +193,8 @@ func (r reader) Audit(ctx context.Context, q budget.AuditQuery) ([]budget.AuditE
 			(q.Actor == "" || q.Actor == e.Actor) &&
 			(q.Action == "" || q.Action == e.Action) &&
 			(q.Target == "" || q.Target == e.Target) &&
-			(q.Span.IsZero() || q.Span.Contains(e.Time)) &&
+			!e.Time.Before(q.Span.Start) &&
+			(q.Span.End.IsZero() || e.Time.Before(q.Span.End)) &&
 			behind(q.After, e.Time, e.ID)
 	})
 	return page(selected, 0, q.Limit, cloneAudit), ctx.Err()

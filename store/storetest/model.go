@@ -473,6 +473,7 @@ func (g *generator) queries() queries {
 			Metric:  perhaps(g, func() usage.Metric { return one(g, usage.Metrics()) }),
 			Enabled: perhaps(g, func() *bool { return pointer(g.chance(50)) }),
 			Scope:   one(g, someScopes),
+			Without: perhaps(g, func() []usage.Dimension { return some(g, 1, fourInOrder) }),
 			After: perhaps(g, func() *budget.Cursor {
 				return &budget.Cursor{CreatedAt: at(g.IntN(3)), ID: one(g, someIDs)}
 			}),

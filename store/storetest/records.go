@@ -342,6 +342,7 @@ func auditSelected(t *test) {
 		{"those of an action", budget.AuditQuery{Action: "update_budget"}, []string{"3", "2"}},
 		{"those of a target", budget.AuditQuery{Target: "b"}, []string{"2", "1"}},
 		{"those from a time on and before another", budget.AuditQuery{Span: period.Bounds{Start: at(2), End: at(4)}}, []string{"3", "2"}},
+		{"those from a time on", budget.AuditQuery{Span: period.Bounds{Start: at(3)}}, []string{"4", "3"}},
 		{"those before a time", budget.AuditQuery{Span: period.Bounds{End: at(2)}}, []string{"1"}},
 		{"what all of it selects", budget.AuditQuery{Tenant: new("acme"), Action: "update_budget", Target: "b", Span: always}, []string{"2"}},
 		{"at most so many behind another", budget.AuditQuery{Tenant: new("acme"), After: &budget.TimeCursor{Time: at(3), ID: "3"}, Limit: 5}, []string{"2"}},

@@ -177,7 +177,7 @@ func terms(scope budget.Scope, labels map[string]string) []string {
 		if selector == budget.Each {
 			value = "*"
 		}
-		found = append(found, fmt.Sprintf("scope %d:%s%s", len(d), d, value))
+		found = append(found, dimensionTerm(d)+value)
 	}
 	for name, value := range labels {
 		found = append(found, fmt.Sprintf("label %d:%s=%s", len(name), name, value))
@@ -185,6 +185,11 @@ func terms(scope budget.Scope, labels map[string]string) []string {
 	slices.Sort(found)
 	return found
 }
+
+func dimensionTerm(d usage.Dimension) string { return fmt.Sprintf("scope %d:%s", len(d), d) }
+
+// termsOf returns between which terms those are of budgets whose scope has a dimension: behind its name comes "*" or "=".
+func termsOf(d usage.Dimension) (from, to string) { return dimensionTerm(d), dimensionTerm(d) + ">" }
 
 type catalogRow struct {
 	bun.BaseModel `bun:"alias:t"`
@@ -281,6 +286,11 @@ func (b *binding) selecting(q *bun.SelectQuery, query budget.Query) *bun.SelectQ
 	}
 	for _, term := range terms(query.Scope, query.Labels) {
 		q.Where("id IN (SELECT budget FROM "+b.store.engine.Table("purser_budget_terms")+" WHERE term = ?)", b.arg(term))
+	}
+	for _, d := range query.Without {
+		from, to := termsOf(d)
+		q.Where("NOT EXISTS (SELECT 1 FROM "+b.store.engine.Table("purser_budget_terms")+" WHERE budget = t.id AND term BETWEEN ? AND ?)",
+			b.arg(from), b.arg(to))
 	}
 	return q
 }

@@ -96,8 +96,11 @@ func (r *reader) Audit(ctx context.Context, query budget.AuditQuery) ([]budget.A
 	b.unlessEmpty(q, "actor", query.Actor)
 	b.unlessEmpty(q, "action", query.Action)
 	b.unlessEmpty(q, "target", query.Target)
-	if !query.Span.IsZero() {
-		q.Where("time >= ? AND time < ?", b.arg(micros(query.Span.Start)), b.arg(micros(query.Span.End)))
+	if start := query.Span.Start; !start.IsZero() {
+		q.Where("time >= ?", b.arg(micros(start)))
+	}
+	if end := query.Span.End; !end.IsZero() {
+		q.Where("time < ?", b.arg(micros(end)))
 	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, r.step(ctx, err)

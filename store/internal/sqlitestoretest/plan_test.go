@@ -47,6 +47,14 @@ func TestStatementsUseTheRightIndex(t *testing.T) {
 			_, err := tx.Definitions(ctx, []budget.ScopeKey{{Shape: "s"}})
 			return err
 		}},
+		{"a page of an owner's budgets", "purser_budgets_owner (owner=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Budgets(ctx, budget.Query{Owner: new("ann"), Metric: usage.Tokens, Enabled: new(true), Scope: budget.Scope{usage.Tenant: "acme"}, Limit: 10})
+			return err
+		}},
+		{"a page of an owner's budgets without a tenant", "purser_budget_terms_budget (budget=? AND term>? AND term<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Budgets(ctx, budget.Query{Owner: new("ann"), Without: []usage.Dimension{usage.Tenant}, Limit: 10})
+			return err
+		}},
 		{"a page of events", "purser_events_time (time>? AND time<?)", func(ctx context.Context, tx budget.Tx) error {
 			_, err := tx.Events(ctx, budget.EventQuery{Span: year, After: &budget.EventCursor{}, Limit: 10})
 			return err

@@ -61,7 +61,7 @@ CREATE TABLE purser_budget_terms (
     budget text COLLATE "C" NOT NULL,
     PRIMARY KEY (term, budget)
 );
-CREATE INDEX purser_budget_terms_budget ON purser_budget_terms (budget);
+CREATE INDEX purser_budget_terms_budget ON purser_budget_terms (budget, term);
 
 CREATE TABLE purser_counters (
     budget       text COLLATE "C" NOT NULL,

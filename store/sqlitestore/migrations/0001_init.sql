@@ -61,7 +61,7 @@ CREATE TABLE purser_budget_terms (
     budget TEXT NOT NULL,
     PRIMARY KEY (term, budget)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX purser_budget_terms_budget ON purser_budget_terms (budget);
+CREATE INDEX purser_budget_terms_budget ON purser_budget_terms (budget, term);
 
 CREATE TABLE purser_counters (
     budget       TEXT    NOT NULL,
