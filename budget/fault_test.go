@@ -256,7 +256,7 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 		"top":                         func(f *fixture) error { _, err := f.Top(ctx, budget.TopQuery{By: usage.User}); return err },
 		"put a tenant":                func(f *fixture) error { return second(f.PutTenant(ctx, budget.Tenant{ID: "acme", Name: "Acme"})) },
 		"tenant":                      func(f *fixture) error { return second(f.Tenant(ctx, "acme")) },
-		"tenants":                     func(f *fixture) error { return exhaust(f.Tenants(ctx)) },
+		"tenants":                     func(f *fixture) error { return exhaust(f.Tenants(ctx, budget.TenantQuery{})) },
 		"groups": func(f *fixture) error {
 			return exhaust(f.Groups(ctx, budget.GroupQuery{Bucket: usage.Month, By: []usage.Dimension{usage.User}}))
 		},

@@ -69,6 +69,14 @@ func (q AuditQuery) validate() error {
 	)
 }
 
+func (q TenantQuery) validate() error {
+	errs := []error{invalid.OptionalName("after", q.After)}
+	for _, id := range q.IDs {
+		errs = append(errs, invalid.Name("ids", id))
+	}
+	return errors.Join(errs...)
+}
+
 func (q ReservationQuery) validate() error {
 	errs := []error{invalid.OptionalName("budget", q.Budget)}
 	for _, key := range q.Keys {

@@ -61,32 +61,54 @@ func (t *Tenant) License() *License {
 	return nil
 }
 
-// PutTenant enters a tenant, or changes its name and its slug. Its licenses stay as they are, whatever t has; the names
-// of their budgets follow its name. It returns the tenant as stored. What changes nothing is no change, and not audited.
+// PutTenant enters a tenant, or changes its name and its slug, as [Ledger.UpdateTenant] does.
 //
 // Errors: ErrInvalid with the fields.
 func (l *Ledger) PutTenant(ctx context.Context, t Tenant) (Tenant, error) {
 	if err := t.Validate(); err != nil {
 		return Tenant{}, fmt.Errorf("put tenant: %w", err)
 	}
+	return l.UpdateTenant(ctx, t.ID, func(stored *Tenant) error {
+		stored.Name, stored.Slug = t.Name, t.Slug
+		return nil
+	})
+}
+
+// UpdateTenant changes a tenant: fn gets it as it is stored, or one with the id alone that is entered thereby, and changes
+// its name and its slug; what else it changes is left aside. fn may run several times. If fn returns an error, nothing is
+// changed, and UpdateTenant returns it. The names of the budgets of its licenses follow its name. It returns the tenant as
+// stored. A change that changes nothing is none, and not audited.
+//
+// Errors: ErrInvalid with the fields.
+func (l *Ledger) UpdateTenant(ctx context.Context, id string, fn func(*Tenant) error) (Tenant, error) {
 	now := l.now()
 	var stored Tenant
-	err := l.update(ctx, fmt.Sprintf("put tenant %q", t.ID), func(tx Tx) error {
+	err := l.update(ctx, fmt.Sprintf("put tenant %q", id), func(tx Tx) error {
 		ch, err := l.beginChange(ctx, tx, now)
 		if err != nil {
 			return err
 		}
-		old, err := tenant(ctx, tx, t.ID)
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		old, err := tenant(ctx, tx, id)
+		entered := errors.Is(err, ErrNotFound)
+		if err != nil && !entered {
 			return err
 		}
-		if stored = old; err == nil && old.Name == t.Name && old.Slug == t.Slug {
+		wanted := old
+		wanted.ID = id
+		if err := fn(&wanted); err != nil {
+			return err
+		}
+		wanted.ID = id
+		if err := wanted.Validate(); err != nil {
+			return err
+		}
+		stored = old
+		if entered {
+			stored = Tenant{ID: id, CreatedAt: now}
+		} else if old.Name == wanted.Name && old.Slug == wanted.Slug {
 			return readUsed(ctx, tx, &stored)
 		}
-		if err != nil {
-			stored = Tenant{ID: t.ID, CreatedAt: now}
-		}
-		stored.Name, stored.Slug, stored.UpdatedAt = t.Name, t.Slug, now
+		stored.Name, stored.Slug, stored.UpdatedAt = wanted.Name, wanted.Slug, now
 		if err := l.putTenant(ctx, ch, &stored, nil, l.auditTenant(old, stored)); err != nil {
 			return err
 		}
@@ -114,14 +136,22 @@ func (l *Ledger) Tenant(ctx context.Context, id string) (Tenant, error) {
 	return t, nil
 }
 
-// Tenants yields the directory in ascending order of id, with what the licenses have used. It reads in pages.
-func (l *Ledger) Tenants(ctx context.Context) iter.Seq2[Tenant, error] {
+// Tenants yields the tenants of the directory that the query selects, in ascending order of id, with what the licenses
+// have used. It reads in pages. The error is ErrInvalid with the fields where the query names what no tenant can have.
+func (l *Ledger) Tenants(ctx context.Context, q TenantQuery) iter.Seq2[Tenant, error] {
 	return func(yield func(Tenant, error) bool) {
-		q := TenantQuery{Limit: pageSize}
+		if err := q.validate(); err != nil {
+			yield(Tenant{}, fmt.Errorf("tenants: %w", err))
+			return
+		}
+		next, left := q, q.Limit
 		for {
+			if next.Limit = pageSize; q.Limit > 0 {
+				next.Limit = min(pageSize, left)
+			}
 			var page []Tenant
 			err := l.view(ctx, "tenants", func(r ReadTx) (err error) {
-				if page, err = r.Tenants(ctx, q); err != nil {
+				if page, err = r.Tenants(ctx, next); err != nil {
 					return err
 				}
 				return readUsed(ctx, r, pointers(page)...)
@@ -135,10 +165,10 @@ func (l *Ledger) Tenants(ctx context.Context) iter.Seq2[Tenant, error] {
 					return
 				}
 			}
-			if len(page) < q.Limit {
+			if left -= len(page); len(page) < next.Limit || q.Limit > 0 && left == 0 {
 				return
 			}
-			q.After = page[len(page)-1].ID
+			next.After = page[len(page)-1].ID
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package budget_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -67,16 +68,52 @@ func TestTenantsAreYieldedInOrder(t *testing.T) {
 	for _, id := range []string{"b", "B", "10", "9"} {
 		f.putTenant(budget.Tenant{ID: id})
 	}
-	var titles []string
-	for x, err := range f.Tenants(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
+	for _, tt := range []struct {
+		rule string
+		q    budget.TenantQuery
+		want []string
+	}{
+		{"the zero query selects all", budget.TenantQuery{}, []string{"10", "9", "B", "b"}},
+		{"behind an id", budget.TenantQuery{After: "9"}, []string{"B", "b"}},
+		{"at most so many", budget.TenantQuery{Limit: 3}, []string{"10", "9", "B"}},
+		{"at most so many behind an id", budget.TenantQuery{After: "10", Limit: 2}, []string{"9", "B"}},
+		{"with these ids", budget.TenantQuery{IDs: []string{"b", "none", "10"}}, []string{"10", "b"}},
+	} {
+		var titles []string
+		for _, x := range collect(t, f.Tenants(t.Context(), tt.q)) {
+			titles = append(titles, x.Title())
 		}
-		titles = append(titles, x.Title())
+		if diff := cmp.Diff(tt.want, titles); diff != "" {
+			t.Errorf("%s: tenants (-want +got):\n%s", tt.rule, diff)
+		}
 	}
-	if diff := cmp.Diff([]string{"10", "9", "B", "b"}, titles); diff != "" {
-		t.Errorf("tenants (-want +got):\n%s", diff)
+	for _, err := range f.Tenants(t.Context(), budget.TenantQuery{IDs: []string{""}, After: "\x00"}) {
+		if diff := cmp.Diff([]string{"after", "ids"}, fields(err)); diff != "" {
+			t.Errorf("fields of a query that selects nothing (-want +got):\n%s", diff)
+		}
 	}
+}
+
+func TestATenantIsChangedAsItStands(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	f.putTenant(budget.Tenant{ID: "acme", Name: "Acme", Slug: "a"})
+	changed, err := f.UpdateTenant(t.Context(), "acme", func(x *budget.Tenant) error {
+		x.ID, x.Name, x.CreatedAt = "other", x.Name+" Inc.", f.now.AddDate(1, 0, 0)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := budget.Tenant{ID: "acme", Name: "Acme Inc.", Slug: "a", CreatedAt: noon, UpdatedAt: noon}
+	if diff := cmp.Diff(want, changed); diff != "" {
+		t.Errorf("the name changes, nothing else (-want +got):\n%s", diff)
+	}
+	refusal := errors.New("no")
+	_, err = f.UpdateTenant(t.Context(), "new", func(*budget.Tenant) error { return refusal })
+	is(t, err, refusal)
+	_, err = f.Tenant(t.Context(), "new")
+	is(t, err, budget.ErrNotFound)
 }
 
 func TestInvalidTenants(t *testing.T) {

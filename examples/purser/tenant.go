@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"github.com/shopspring/decimal"
@@ -33,18 +32,16 @@ func (p *program) putTenant() *cobra.Command {
 	flags.StringVar(&name, "name", "", "up to 100 characters (default the id)")
 	flags.StringVar(&slug, "slug", "", "short `name` for addresses")
 	c.RunE = p.makes(func(ctx context.Context, l *budget.Ledger, args []string) error {
-		t, err := l.Tenant(ctx, args[0])
-		if err != nil && !errors.Is(err, budget.ErrNotFound) {
-			return err
-		}
-		t.ID = args[0]
-		if flags.Changed("name") {
-			t.Name = name
-		}
-		if flags.Changed("slug") {
-			t.Slug = slug
-		}
-		if t, err = l.PutTenant(ctx, t); err != nil {
+		t, err := l.UpdateTenant(ctx, args[0], func(t *budget.Tenant) error {
+			if flags.Changed("name") {
+				t.Name = name
+			}
+			if flags.Changed("slug") {
+				t.Slug = slug
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 		return p.showOneTenant(t)
@@ -90,7 +87,7 @@ func (p *program) listTenants() *cobra.Command {
 		Args:  arguments(0, 0, ""),
 		RunE: p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
 			t := newGrid("No tenants were entered.", "id", "name", "slug", ">licenses")
-			return showList(p, l.Tenants(ctx), t, func(x budget.Tenant) {
+			return showList(p, l.Tenants(ctx, budget.TenantQuery{}), t, func(x budget.Tenant) {
 				t.add(x.ID, x.Name, x.Slug, whole(int64(len(x.Licenses))))
 			})
 		}),
