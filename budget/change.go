@@ -88,9 +88,6 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 		if ch.old == nil {
 			return ErrNotFound
 		}
-		if err := ch.old.notOfLicense(); err != nil {
-			return err
-		}
 		if sameStored(&ch.old.Budget, &attempted) {
 			return nil // by an earlier run, whose commit was not known to have worked
 		}
@@ -99,6 +96,9 @@ func (l *Ledger) Update(ctx context.Context, id string, fn func(*Budget) error) 
 		}
 		b := ch.old.clone()
 		if err := fn(&b); err != nil {
+			return err
+		}
+		if err := ch.old.notOfLicense(); err != nil {
 			return err
 		}
 		if b.Version != ch.old.Version {
@@ -138,8 +138,14 @@ func (b Budget) validateChange(old Budget) error {
 
 // Delete deletes a budget with its counters and adjustments. Events, alerts and audit entries stay.
 //
-// Errors: ErrNotFound.
+// Errors: ErrNotFound, ErrInvalid for a budget of a license.
 func (l *Ledger) Delete(ctx context.Context, id string) error {
+	return l.DeleteIf(ctx, id, func(Budget) error { return nil })
+}
+
+// DeleteIf is [Ledger.Delete] for whoever has a condition: fn gets the budget as it is stored. If fn returns an error,
+// nothing is deleted, and DeleteIf returns it. fn may run several times.
+func (l *Ledger) DeleteIf(ctx context.Context, id string, fn func(Budget) error) error {
 	now := l.now()
 	found := false
 	return l.update(ctx, fmt.Sprintf("delete budget %q", id), func(tx Tx) error {
@@ -155,6 +161,9 @@ func (l *Ledger) Delete(ctx context.Context, id string) error {
 		}
 		if ch.old == nil {
 			return ErrNotFound
+		}
+		if err := fn(ch.old.clone()); err != nil {
+			return err
 		}
 		if err := ch.old.notOfLicense(); err != nil {
 			return err

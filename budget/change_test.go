@@ -522,6 +522,27 @@ func TestANewRateHoldsForLaterUsageOnly(t *testing.T) {
 	}
 }
 
+func TestDeleteIfAsksFirst(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	b := f.create(budget.Budget{})
+	refused := errors.New("refused")
+	err := f.DeleteIf(t.Context(), b.ID, func(stands budget.Budget) error {
+		if stands.ID != b.ID || stands.Version != b.Version || !stands.Limit.Equal(b.Limit) {
+			t.Errorf("asked about %+v, not %+v", stands, b)
+		}
+		return refused
+	})
+	is(t, err, refused)
+	if _, err := f.Budget(t.Context(), b.ID); err != nil {
+		t.Fatalf("it was deleted all the same: %v", err)
+	}
+	if err := f.DeleteIf(t.Context(), b.ID, func(budget.Budget) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	is(t, f.DeleteIf(t.Context(), b.ID, func(budget.Budget) error { return refused }), budget.ErrNotFound)
+}
+
 func TestDelete(t *testing.T) {
 	t.Parallel()
 	f := open(t)
