@@ -54,6 +54,8 @@ func New(c Config) *API {
 	}
 	a := &API{Config: c}
 	a.routes = slices.Concat(
+		a.auditRoutes(),
+		a.budgetRoutes(),
 		a.tenantRoutes(),
 	)
 	return a

@@ -17,6 +17,7 @@ import (
 	"github.com/purser-go/purser/examples/server/internal/access"
 	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/internal/jsonread"
+	"github.com/purser-go/purser/usage"
 )
 
 // maxBody is the length of the longest body but for those of batches, in bytes.
@@ -114,6 +115,18 @@ func (c *call) flag(name string) (*bool, error) {
 		return new(false), nil
 	}
 	return nil, invalid.Field(name, "must be true or false")
+}
+
+// metric returns a parameter that names a metric, "" if it is not there.
+func (c *call) metric(name string) (usage.Metric, error) {
+	value, ok := c.param(name)
+	if !ok {
+		return "", nil
+	}
+	if m := usage.Metric(value); m.Valid() {
+		return m, nil
+	}
+	return "", invalid.Field(name, "must be one of %v", usage.Metrics())
 }
 
 // time returns a parameter that is an RFC 3339 time, the zero time if it is not there.

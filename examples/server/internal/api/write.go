@@ -41,3 +41,12 @@ func marshal(v any) ([]byte, error) {
 	err := e.Encode(v)
 	return text.Bytes(), err
 }
+
+// mustMarshal writes a value of ours, which can be written.
+func mustMarshal(v any) json.RawMessage {
+	text, err := marshal(v)
+	if err != nil {
+		panic("purser: what was validated can't be written: " + err.Error())
+	}
+	return text
+}
