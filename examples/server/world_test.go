@@ -36,6 +36,7 @@ const people = `[
 	{"token": "creator", "user": "creator", "permissions": ["platform:budgets:create", "platform:budgets:admin"]},
 	{"token": "recorder", "user": "recorder", "permissions": ["platform:usage:create"]},
 	{"token": "acme-admin", "user": "root", "tenant": "acme", "permissions": ["*"]},
+	{"token": "acme-recorder", "user": "meter", "tenant": "acme", "permissions": ["platform:usage:create"]},
 	{"token": "acme-ada", "user": "ada", "tenant": "acme", "permissions": ["platform:budgets:create"]},
 	{"token": "globex-admin", "user": "root", "tenant": "globex", "permissions": ["*"]}
 ]`

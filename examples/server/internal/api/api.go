@@ -57,6 +57,8 @@ func New(c Config) *API {
 		a.auditRoutes(),
 		a.budgetRoutes(),
 		a.tenantRoutes(),
+		a.eventRoutes(),
+		a.reservationRoutes(),
 	)
 	return a
 }

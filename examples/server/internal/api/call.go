@@ -39,8 +39,10 @@ type call struct {
 // newCall reads what a request has. Errors are *Problem or ErrInvalid.
 func newCall(a *API, w http.ResponseWriter, r *http.Request, route *Route, caller *access.Caller) (*call, error) {
 	c := &call{Request: r, api: a, route: route, caller: caller, ledger: a.Ledger.By(caller.User), writer: w}
-	if route.Needs != "" && !caller.May(route.Needs) {
-		return nil, forbidden(route.Needs)
+	if route.Needs != "" {
+		if err := c.needs(route.Needs); err != nil {
+			return nil, err
+		}
 	}
 	var err error
 	if c.query, err = url.ParseQuery(r.URL.RawQuery); err != nil {
@@ -64,6 +66,14 @@ func newCall(a *API, w http.ResponseWriter, r *http.Request, route *Route, calle
 
 func (c *call) answer() (any, error) {
 	return c.route.handle(c)
+}
+
+// needs refuses a caller without this permission.
+func (c *call) needs(permission string) error {
+	if !c.caller.May(permission) {
+		return forbidden(permission)
+	}
+	return nil
 }
 
 // object reads the members of the body.
@@ -187,3 +197,9 @@ func (c *call) after() (*cursor, error) {
 	}
 	return &found, nil
 }
+
+// How many rows a page of a list has.
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)

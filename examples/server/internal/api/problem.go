@@ -67,6 +67,8 @@ func (p *Problem) MarshalJSON() ([]byte, error) {
 const (
 	typeInvalid  = "/docs#invalid"
 	typeExceeded = "/docs#exceeded"
+
+	titleInvalid = "Invalid input"
 )
 
 func notFound(detail string) error { return &Problem{Status: http.StatusNotFound, Detail: detail} }
@@ -100,12 +102,7 @@ func (a *API) problem(r *http.Request, err error) *Problem {
 			Status: http.StatusTooManyRequests, Detail: "There were too many failed attempts from this address.",
 			Header: retryAfter(access.RetryAfter),
 		}
-	case errors.Is(err, budget.ErrExceeded):
-		return a.exceeded(err)
-	case errors.Is(err, budget.ErrResourceNotAllowed):
-		return &Problem{Status: http.StatusForbidden, Detail: err.Error()}
-	case errors.Is(err, budget.ErrInvalid), errors.Is(err, budget.ErrEstimateRequired), errors.Is(err, budget.ErrPruned),
-		errors.Is(err, budget.ErrOverflow), errors.Is(err, budget.ErrNoPrice):
+	case errors.Is(err, budget.ErrInvalid), errors.Is(err, budget.ErrPruned), errors.Is(err, budget.ErrOverflow):
 		return invalidProblem(err)
 	case errors.Is(err, budget.ErrNotFound):
 		return &Problem{Status: http.StatusNotFound, Detail: "Not found"}
@@ -132,19 +129,49 @@ func retryAfter(d time.Duration) http.Header {
 // invalidProblem lists what is wrong with the input. Its detail has all of it too, for people.
 func invalidProblem(err error) *Problem {
 	p := &Problem{
-		Type: typeInvalid, Title: "Invalid input", Status: http.StatusUnprocessableEntity, Errors: []FieldProblem{},
+		Type: typeInvalid, Title: titleInvalid, Status: http.StatusUnprocessableEntity, Errors: fieldProblems(err),
 	}
-	for i, f := range invalid.Fields(err) {
-		p.Errors = append(p.Errors, FieldProblem{f.Field, f.Message})
+	for i, f := range p.Errors {
 		if i > 0 {
 			p.Detail += "; "
 		}
-		p.Detail += f.Error()
+		p.Detail += f.Field + ": " + f.Message
 	}
 	if len(p.Errors) == 0 {
 		p.Detail = err.Error()
 	}
 	return p
+}
+
+// fieldProblems returns what err's tree says of fields, an empty list if nothing.
+func fieldProblems(err error) []FieldProblem {
+	problems := []FieldProblem{}
+	for _, f := range invalid.Fields(err) {
+		problems = append(problems, FieldProblem{f.Field, f.Message})
+	}
+	return problems
+}
+
+// within says what is wrong with fields of a part as what is wrong with fields of the whole.
+func within(part string, err error) error {
+	var errs []error
+	for _, f := range invalid.Fields(err) {
+		errs = append(errs, invalid.Field(part+"."+f.Field, "%s", f.Message))
+	}
+	if err != nil && len(errs) == 0 {
+		return err
+	}
+	return errors.Join(errs...)
+}
+
+// renamed returns err with what it says of one field said of another, which is what the field is called in the request.
+func renamed(err error, field, to string) error {
+	for _, f := range invalid.Fields(err) {
+		if f.Field == field {
+			f.Field = to
+		}
+	}
+	return err
 }
 
 // writeJSON writes an answer. What can't be written any more has no one left to be told.

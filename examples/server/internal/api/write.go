@@ -33,6 +33,14 @@ func optionalText(s string) *string {
 	return &s
 }
 
+// orEmpty returns an empty map for nil.
+func orEmpty[M ~map[K]V, K comparable, V any](m M) M {
+	if m == nil {
+		return M{}
+	}
+	return m
+}
+
 // marshal writes v as JSON and leaves <, > and & as they are: nobody takes an answer for HTML.
 func marshal(v any) ([]byte, error) {
 	var text bytes.Buffer
