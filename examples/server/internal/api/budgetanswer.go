@@ -269,11 +269,3 @@ func positiveNumber(d decimal.Decimal) *number {
 	}
 	return (*number)(&d)
 }
-
-// orEmpty returns m, and for nil an empty map, so that both are written alike.
-func orEmpty[M ~map[K]V, K comparable, V any](m M) M {
-	if m == nil {
-		return M{}
-	}
-	return m
-}
