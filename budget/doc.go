@@ -50,7 +50,8 @@
 // An event's ID, chosen by the caller and unique per tenant, makes it count once. Sending it again, after an error, a
 // restart or from another process, answers [Duplicate] and counts nothing; another content under the same id answers
 // [Conflict] and changes nothing. So whoever does not know what became of an event sends it again. That is the remedy for
-// [ErrOutcomeUnknown] too. Corrections and adjustments have ids of the same kind.
+// [ErrOutcomeUnknown] too. Corrections and adjustments have ids of the same kind. For a program's own requests,
+// [Ledger.ClaimKey] keeps which one an idempotency key stands for.
 //
 // # Exactly
 //

@@ -47,6 +47,9 @@ func (l *Ledger) StopClock() { l.storeClock.here = func() time.Time { return tim
 // Sweep gives back what is overdue, as Run does in every interval.
 func (l *Ledger) Sweep(ctx context.Context) error { return l.sweep(ctx) }
 
+// ForgetKeys deletes claims of keys that are kept no longer, as Run does in every interval.
+func (l *Ledger) ForgetKeys(ctx context.Context) error { return l.forgetKeys(ctx) }
+
 // Forecast makes forecast alerts, as Run does in every interval.
 func (l *Ledger) Forecast(ctx context.Context) error { return l.forecastAll(ctx) }
 

@@ -100,6 +100,10 @@ func (r *faultyReader) Reservations(ctx context.Context, q budget.ReservationQue
 	return step(r.store, func() ([]budget.StoredReservation, error) { return r.ReadTx.Reservations(ctx, q) })
 }
 
+func (r *faultyReader) KeyClaims(ctx context.Context, q budget.KeyClaimQuery) ([]budget.KeyClaim, error) {
+	return step(r.store, func() ([]budget.KeyClaim, error) { return r.ReadTx.KeyClaims(ctx, q) })
+}
+
 type faultyTx struct {
 	faultyReader
 	tx budget.Tx
@@ -108,6 +112,10 @@ type faultyTx struct {
 func (t *faultyTx) Fence(ctx context.Context, mode budget.FenceMode) error {
 	_, err := step(t.store, func() (struct{}, error) { return struct{}{}, t.tx.Fence(ctx, mode) })
 	return err
+}
+
+func (t *faultyTx) ClaimKeys(ctx context.Context, claims []budget.KeyClaim) (map[string]budget.KeyClaim, error) {
+	return step(t.store, func() (map[string]budget.KeyClaim, error) { return t.tx.ClaimKeys(ctx, claims) })
 }
 
 func (t *faultyTx) TakeReservations(ctx context.Context, keys []budget.ReservationKey, overdue int) (budget.Taken, error) {
@@ -169,8 +177,12 @@ func (f *fixture) contents() (all []any) {
 		if err != nil {
 			return err
 		}
+		claims, err := r.KeyClaims(ctx, budget.KeyClaimQuery{})
+		if err != nil {
+			return err
+		}
 		deliveries, err := r.Deliveries(ctx, budget.DeliveryQuery{})
-		all = []any{catalog, budgets, adjustments, sums, held, tenants, f.stored(), f.tallies(), f.alerts(), deliveries, f.audit()}
+		all = []any{catalog, budgets, adjustments, sums, held, tenants, claims, f.stored(), f.tallies(), f.alerts(), deliveries, f.audit()}
 		return err
 	})
 	return all
@@ -286,9 +298,12 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 		"finish": func(f *fixture) error {
 			return f.Outbox().Finish(ctx, f.delivery("log"), alert.Outcome{State: alert.Delivered})
 		},
-		"resend": func(f *fixture) error { _, err := f.Resend(ctx, f.delivery("log").Alert.ID, ""); return err },
-		"audit":  func(f *fixture) error { _, err := f.Audit(ctx, budget.AuditQuery{}); return err },
-		"note":   func(f *fixture) error { return f.Note(ctx, listing()) },
+		"resend":            func(f *fixture) error { _, err := f.Resend(ctx, f.delivery("log").Alert.ID, ""); return err },
+		"audit":             func(f *fixture) error { _, err := f.Audit(ctx, budget.AuditQuery{}); return err },
+		"claim a key":       func(f *fixture) error { return second(f.ClaimKey(ctx, "new", []byte("request"))) },
+		"claim a key again": func(f *fixture) error { return second(f.ClaimKey(ctx, "key", []byte("request"))) },
+		"forget keys":       func(f *fixture) error { return f.ForgetKeys(ctx) },
+		"note":              func(f *fixture) error { return f.Note(ctx, listing()) },
 	}
 	for name, do := range do {
 		t.Run(name, func(t *testing.T) {
@@ -303,6 +318,8 @@ func TestWhicheverStepFailsNothingIsHalfDone(t *testing.T) {
 				f.createLicense(license(func(x *budget.License) { x.ID = "license" }))
 				f.record(by("u1", tokens("a", 85)), on("2025-03-10T12:00:00Z", tokens("last year", 1)))
 				f.route("log")
+				f.claimKey(noon.Add(-49*time.Hour), "old", "request")
+				f.claimKey(noon, "key", "request")
 				if _, err := f.Adjust(ctx, budget.Adjustment{ID: "before", Budget: "all", Amount: dec("5"), Reason: "test"}); err != nil {
 					t.Fatal(err)
 				}

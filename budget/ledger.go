@@ -91,6 +91,8 @@ type Options struct {
 	// ReservationRetention is for how long Run keeps reservations that were released or have expired, so that they can be
 	// settled late. Defaults to 30 days.
 	ReservationRetention time.Duration
+	// KeyRetention is for how long Run keeps what keys were claimed for, from the first claim on. Defaults to 48 hours.
+	KeyRetention time.Duration
 	// EventRetention is for how long Run keeps events, at least 7 days: older ones it prunes, every hour, see Ledger.Prune.
 	// Defaults to 0: for ever.
 	EventRetention time.Duration
@@ -149,6 +151,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.ReservationRetention == 0 {
 		o.ReservationRetention = 30 * 24 * time.Hour
+	}
+	if o.KeyRetention == 0 {
+		o.KeyRetention = 48 * time.Hour
 	}
 	if o.OnError == nil {
 		o.OnError = func(error) {}

@@ -10,7 +10,7 @@ import (
 )
 
 // Run does what must happen without a caller, until ctx ends: it gives back what reservations hold whose time is over, and
-// forgets those that ended long ago; with EventRetention it prunes events. It may run in as many processes as one likes, and in none: whoever needs room
+// forgets those that ended long ago, and keys that were claimed long ago; with EventRetention it prunes events. It may run in as many processes as one likes, and in none: whoever needs room
 // gives back what has expired too. It makes forecast alerts: one per counter and period, in however many processes, when
 // [Ledger.Projection] says that the limit will be passed before the period ends. With Leases it also keeps those of this
 // process, and gives them back at its end; with Alerts it delivers alerts.
@@ -39,7 +39,7 @@ func (l *Ledger) Run(ctx context.Context) error {
 	ticker := time.NewTicker(l.options.SweepInterval)
 	defer ticker.Stop()
 	for {
-		if err := errors.Join(l.sweep(ctx), l.forgetReservations(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(l.sweep(ctx), l.forgetReservations(ctx), l.forgetKeys(ctx)); err != nil && ctx.Err() == nil {
 			l.options.OnError(err)
 		}
 		select {

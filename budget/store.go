@@ -82,6 +82,9 @@ type ReadTx interface {
 
 	// Reservations returns the reservations that the query selects, in ascending order of tenant and id.
 	Reservations(ctx context.Context, q ReservationQuery) ([]StoredReservation, error)
+
+	// KeyClaims returns the claims of keys that the query selects, in ascending order of time and key.
+	KeyClaims(ctx context.Context, q KeyClaimQuery) ([]KeyClaim, error)
 }
 
 // A Tx is a [ReadTx] that also locks and writes. Its steps are few and cover many rows each, so that a store can do each
@@ -93,6 +96,12 @@ type Tx interface {
 	// exclusive one, for changes of definitions, waits until those that share have ended, keeps later ones waiting
 	// until it ends itself, and is not starved by them.
 	Fence(ctx context.Context, mode FenceMode) error
+
+	// ClaimKeys stores each of the claims whose key is not taken, and returns what stands under the keys then, with one more
+	// of its Times, whatever was given; each is locked until the transaction ends. A key that another transaction is just
+	// claiming is waited for. Rows are written in ascending order of key whatever the order here. No two of the claims given
+	// have the same key.
+	ClaimKeys(ctx context.Context, claims []KeyClaim) (map[string]KeyClaim, error)
 
 	// TakeReservations returns the reservations with these keys and, beside them, those that are overdue, the ones whose
 	// time was over first before others and at most so many, each locked until the transaction ends. One that another
@@ -523,6 +532,21 @@ type AuditQuery struct {
 	Limit  int           // at most so many; 0: all
 }
 
+// A KeyClaim says which request an idempotency key stands for.
+type KeyClaim struct {
+	Key   string
+	Hash  [32]byte  // of the request
+	Time  time.Time // when it was claimed first, by the ledger's clock
+	Times int64     // how often it was claimed
+}
+
+// A KeyClaimQuery selects claims of keys. The zero value selects all.
+type KeyClaimQuery struct {
+	Keys   []string  // of these keys; nil: of all
+	Before time.Time // only those whose Time is before it; zero: any
+	Limit  int       // at most so many; 0: all
+}
+
 // Writes is what a transaction writes in one step. The parts are written in the order of the fields.
 type Writes struct {
 	// DropCounters names budgets whose counters are all dropped.
@@ -568,6 +592,8 @@ type Writes struct {
 	Deliveries []alert.Delivery
 	// DeleteDeliveries are deleted. They are locked.
 	DeleteDeliveries []DeliveryKey
+	// DeleteKeyClaims are deleted where the same key and Time stand.
+	DeleteKeyClaims []KeyClaim
 	// Audit entries are stored, but for those that stand already, with the same id and time.
 	Audit []AuditEntry
 }

@@ -102,6 +102,7 @@ func emptied(t *testing.T, db *sql.DB) *sql.DB {
 		DELETE FROM purser_tenants;
 		DELETE FROM purser_alerts;
 		DELETE FROM purser_deliveries;
+		DELETE FROM purser_keys;
 		DELETE FROM purser_audit;
 		UPDATE purser_catalog SET version = 1, reporting_zone = 'UTC', prune_floor = -62135596800000000;`)
 	return db

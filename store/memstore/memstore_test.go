@@ -148,6 +148,16 @@ func TestTransactionsAreStrict(t *testing.T) {
 			_, err := tx.TakeReservations(ctx, nil, 1)
 			return err
 		},
+		"ClaimKeys after TakeReservations is out of order": func(ctx context.Context, tx budget.Tx) error {
+			if err := tx.Fence(ctx, budget.Shared); err != nil {
+				return err
+			}
+			if _, err := tx.TakeReservations(ctx, nil, 1); err != nil {
+				return err
+			}
+			_, err := tx.ClaimKeys(ctx, nil)
+			return err
+		},
 		"PutReservations of one that is not locked": func(ctx context.Context, tx budget.Tx) error {
 			return settle(ctx, tx, "other", budget.Writes{PutReservations: []budget.StoredReservation{{ID: "1"}}})
 		},

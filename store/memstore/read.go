@@ -200,6 +200,16 @@ func (r reader) Audit(ctx context.Context, q budget.AuditQuery) ([]budget.AuditE
 	return page(selected, 0, q.Limit, cloneAudit), ctx.Err()
 }
 
+func (r reader) KeyClaims(ctx context.Context, q budget.KeyClaimQuery) ([]budget.KeyClaim, error) {
+	found := slices.SortedFunc(r.claims.all(), func(a, b budget.KeyClaim) int {
+		return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.Key, b.Key))
+	})
+	selected := filter(slices.Values(found), func(c budget.KeyClaim) bool {
+		return (q.Keys == nil || slices.Contains(q.Keys, c.Key)) && (q.Before.IsZero() || c.Time.Before(q.Before))
+	})
+	return page(selected, 0, q.Limit, same), ctx.Err()
+}
+
 func behind(after *budget.TimeCursor, t time.Time, id string) bool {
 	return after == nil || newestFirst(t, id, after.Time, after.ID) > 0
 }

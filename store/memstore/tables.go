@@ -29,6 +29,7 @@ type tables struct {
 	alerts       tree[*alert.Alert]
 	unrouted     tree[*alert.Alert]    // those that are to be routed, the oldest first
 	deliveries   tree[*alert.Delivery] // with their alerts
+	claims       tree[budget.KeyClaim]
 	audit        tree[*budget.AuditEntry]
 }
 
@@ -55,6 +56,7 @@ func newTables(zone string) *tables {
 		alerts:       newTree(compareAlerts),
 		unrouted:     newTree(compareAges),
 		deliveries:   newTree(compareDeliveries),
+		claims:       newTree(func(a, b budget.KeyClaim) int { return strings.Compare(a.Key, b.Key) }),
 		audit:        newTree(func(a, b *budget.AuditEntry) int { return newestFirst(a.Time, a.ID, b.Time, b.ID) }),
 	}
 }
@@ -77,6 +79,7 @@ func (t *tables) copy() *tables {
 		alerts:       t.alerts.copy(),
 		unrouted:     t.unrouted.copy(),
 		deliveries:   t.deliveries.copy(),
+		claims:       t.claims.copy(),
 		audit:        t.audit.copy(),
 	}
 }

@@ -26,6 +26,7 @@ type step int
 
 const (
 	fence step = iota + 1
+	claimKeys
 	takeReservations
 	lockEvents
 	insertEvents
@@ -38,6 +39,22 @@ const (
 func (t *tx) Fence(ctx context.Context, mode budget.FenceMode) error {
 	return t.take(ctx, fence, func() error {
 		t.mode = mode
+		return nil
+	})
+}
+
+func (t *tx) ClaimKeys(ctx context.Context, claims []budget.KeyClaim) (map[string]budget.KeyClaim, error) {
+	standing := make(map[string]budget.KeyClaim)
+	return standing, t.take(ctx, claimKeys, func() error {
+		for _, claim := range claims {
+			claim.Times = 0
+			if stands, taken := t.claims.Get(claim); taken {
+				claim = stands
+			}
+			claim.Times++
+			t.claims.Set(claim)
+			standing[claim.Key] = claim
+		}
 		return nil
 	})
 }
@@ -230,7 +247,7 @@ func (t *tx) sum(adds []budget.UsageAdd) error {
 	return nil
 }
 
-// file stores what is only ever added.
+// file stores what is only ever added, and deletes claims of keys.
 func (t *tx) file(w budget.Writes) error {
 	for _, a := range w.Adjustments {
 		if _, taken := t.adjustments.Get(&a); taken {
@@ -240,6 +257,11 @@ func (t *tx) file(w budget.Writes) error {
 	}
 	for _, a := range w.Alerts {
 		t.warn(a)
+	}
+	for _, c := range w.DeleteKeyClaims {
+		if stands, ok := t.claims.Get(c); ok && stands.Time.Equal(c.Time) {
+			t.claims.Delete(c)
+		}
 	}
 	for _, e := range w.Audit {
 		if _, stands := t.audit.Get(&e); !stands {
@@ -282,6 +304,7 @@ func add(a, b int64) (int64, error) {
 func (s step) String() string {
 	return [...]string{
 		fence:            "Fence",
+		claimKeys:        "ClaimKeys",
 		takeReservations: "TakeReservations",
 		lockEvents:       "LockEvents",
 		insertEvents:     "InsertEvents",

@@ -43,6 +43,7 @@ func concurrent() []section[*test] {
 		}},
 		reservationRace(),
 		deliveryRace(),
+		keyClaimRace(),
 		{"Fence", []rule[*test]{
 			{"an exclusive one waits until those that share have ended", exclusiveWaits},
 			{"an exclusive one keeps later ones waiting until it ends itself", exclusiveKeepsWaiting},

@@ -21,6 +21,7 @@ type contents struct {
 	Alerts       []alert.Alert
 	Unrouted     []alert.Alert
 	Deliveries   []alert.Delivery
+	KeyClaims    []budget.KeyClaim
 	Audit        []budget.AuditEntry
 }
 
@@ -37,6 +38,7 @@ func contentsIn(ctx context.Context, tx budget.ReadTx) (contents, error) {
 		func() (err error) { c.Alerts, err = tx.Alerts(ctx, budget.AlertQuery{}); return },
 		func() (err error) { c.Unrouted, err = tx.Alerts(ctx, budget.AlertQuery{Unrouted: true}); return },
 		func() (err error) { c.Deliveries, err = tx.Deliveries(ctx, budget.DeliveryQuery{}); return },
+		func() (err error) { c.KeyClaims, err = tx.KeyClaims(ctx, budget.KeyClaimQuery{}); return },
 		func() (err error) { c.Audit, err = tx.Audit(ctx, budget.AuditQuery{}); return },
 	}
 	for _, grain := range []usage.Grain{usage.QuarterHours, usage.Days, usage.Months} {
@@ -76,6 +78,9 @@ func (t *test) contents() (c contents) {
 func fill(ctx context.Context, tx budget.Tx) error {
 	e, r, c := event("acme", "filled"), reservation("acme", "held"), counterKey("filled", "", 0)
 	if err := tx.Fence(ctx, budget.Exclusive); err != nil {
+		return err
+	}
+	if _, err := tx.ClaimKeys(ctx, []budget.KeyClaim{keyClaim("filled")}); err != nil {
 		return err
 	}
 	if _, err := tx.TakeReservations(ctx, []budget.ReservationKey{r.Key()}, 10); err != nil {

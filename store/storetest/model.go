@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -47,6 +48,8 @@ func agrees(t *test) {
 // A transaction is what goes into each step of an Update.
 type transaction struct {
 	mode             budget.FenceMode
+	claimKeys        []budget.KeyClaim
+	forgetClaimed    bool // what stands under them is deleted
 	takeReservations []budget.ReservationKey
 	overdue          int                        // so many are taken beside those
 	putOrAdd         []budget.StoredReservation // those that were taken are put, others are added
@@ -66,6 +69,7 @@ type transaction struct {
 
 // transactionAnswers is what comes out of them.
 type transactionAnswers struct {
+	Claimed        map[string]budget.KeyClaim
 	Taken          budget.Taken
 	LockedEvents   map[budget.EventKey]budget.LockedEvent
 	Inserted       budget.Inserted
@@ -98,6 +102,7 @@ func (x transaction) answers(t *test) (a transactionAnswers) {
 func (x transaction) take(ctx context.Context, tx budget.Tx) (a transactionAnswers, err error) {
 	steps := []func() error{
 		func() error { return tx.Fence(ctx, x.mode) },
+		func() (err error) { a.Claimed, err = tx.ClaimKeys(ctx, x.claimKeys); return err },
 		func() (err error) { a.Taken, err = tx.TakeReservations(ctx, x.takeReservations, x.overdue); return err },
 		func() (err error) { a.LockedEvents, err = tx.LockEvents(ctx, x.lockEvents); return err },
 		func() (err error) { a.Inserted, err = tx.InsertEvents(ctx, x.insertEvents); return err },
@@ -130,6 +135,9 @@ func (x transaction) writesFor(a transactionAnswers) budget.Writes {
 		} else {
 			w.AddReservations = append(w.AddReservations, r)
 		}
+	}
+	if x.forgetClaimed {
+		w.DeleteKeyClaims = slices.Collect(maps.Values(a.Claimed))
 	}
 	for _, key := range x.deleteTaken {
 		if _, locked := taken.Reservations[key]; locked {
@@ -167,6 +175,7 @@ type queries struct {
 	tenants      budget.TenantQuery
 	alerts       budget.AlertQuery
 	deliveries   budget.DeliveryQuery
+	claims       budget.KeyClaimQuery
 	audit        budget.AuditQuery
 }
 
@@ -183,6 +192,7 @@ type queryAnswers struct {
 	Tenants      []budget.Tenant
 	Alerts       []alert.Alert
 	Deliveries   []alert.Delivery
+	KeyClaims    []budget.KeyClaim
 	Audit        []budget.AuditEntry
 }
 
@@ -200,6 +210,7 @@ func (q queries) answers(t *test) queryAnswers {
 		Tenants:      read(t, budget.ReadTx.Tenants, q.tenants),
 		Alerts:       read(t, budget.ReadTx.Alerts, q.alerts),
 		Deliveries:   read(t, budget.ReadTx.Deliveries, q.deliveries),
+		KeyClaims:    read(t, budget.ReadTx.KeyClaims, q.claims),
 		Audit:        read(t, budget.ReadTx.Audit, q.audit),
 	}
 }
@@ -340,10 +351,19 @@ func (g *generator) transaction() transaction {
 		x.mode = budget.Exclusive
 		g.change(&x.writes)
 	}
+	g.claim(&x)
 	g.reserve(&x)
 	g.deliver(&x)
 	g.add(&x.writes)
 	return x
+}
+
+// claim makes a transaction claim keys, and in some cases delete what stands under them then.
+func (g *generator) claim(x *transaction) {
+	for _, id := range some(g, 3, someIDs) {
+		x.claimKeys = append(x.claimKeys, keyClaim(id, func(c *budget.KeyClaim) { c.Time, c.Hash[0] = g.time(), byte(g.IntN(256)) }))
+	}
+	x.forgetClaimed = g.chance(20)
 }
 
 // deliver makes a transaction route alerts, and write deliveries that it locked.
@@ -530,6 +550,7 @@ func (g *generator) queries() queries {
 			Ready:  g.chance(50),
 			Limit:  g.IntN(20),
 		},
+		claims: budget.KeyClaimQuery{Keys: perhaps(g, ids), Before: perhaps(g, g.time), Limit: g.IntN(4)},
 		audit: budget.AuditQuery{
 			Tenant: perhaps(g, func() *string { return pointer(names()) }),
 			Actor:  perhaps(g, names),

@@ -308,6 +308,18 @@ func entry(id string, changes ...func(*budget.AuditEntry)) budget.AuditEntry {
 	return e
 }
 
+// keyClaim returns a claim of a key in which every field says something, changed as said.
+func keyClaim(key string, changes ...func(*budget.KeyClaim)) budget.KeyClaim {
+	c := budget.KeyClaim{Key: key, Time: exact(1), Times: 1}
+	for i := range c.Hash {
+		c.Hash[i] = byte(255 - i)
+	}
+	for _, change := range changes {
+		change(&c)
+	}
+	return c
+}
+
 // counterKey returns a key of a counter whose period starts so many minutes after noon.
 func counterKey(budgetID, value string, minutes int) budget.CounterKey {
 	return budget.CounterKey{Budget: budgetID, Value: value, Start: at(minutes).UnixMicro()}

@@ -36,6 +36,14 @@ type namedStep struct {
 
 func namedSteps() []namedStep {
 	return []namedStep{
+		{"ClaimKeys of new ones", func(ctx context.Context, tx budget.Tx, names []string) error {
+			_, err := claimKeys(ctx, tx, claimsNamed("new", names)...)
+			return err
+		}},
+		{"ClaimKeys", func(ctx context.Context, tx budget.Tx, names []string) error {
+			_, err := claimKeys(ctx, tx, claimsNamed("stored", names)...)
+			return err
+		}},
 		{"TakeReservations", func(ctx context.Context, tx budget.Tx, names []string) error {
 			var keys []budget.ReservationKey
 			for _, name := range names {
@@ -75,6 +83,14 @@ func namedSteps() []namedStep {
 			return apply(ctx, tx, budget.Shared, budget.Writes{Usage: oneEach(names)})
 		}},
 	}
+}
+
+func claimsNamed(prefix string, names []string) []budget.KeyClaim {
+	var claims []budget.KeyClaim
+	for _, name := range names {
+		claims = append(claims, keyClaim(prefix+name))
+	}
+	return claims
 }
 
 func keysNamed(budgetID string, names []string) []budget.CounterKey {
@@ -119,6 +135,7 @@ func (t *test) storeNamed() {
 	for _, name := range shuffled(names) {
 		events, reservations = append(events, event("stored", name)), append(reservations, reservation("stored", name))
 	}
+	t.claimKeys(claimsNamed("stored", shuffled(names))...)
 	t.reserve(reservations...)
 	t.insert(events...)
 	t.write(budget.Writes{Counters: zeros(keysNamed("stored", shuffled(names))), Usage: oneEach(shuffled(names))})

@@ -75,7 +75,9 @@ func manyRecords(t *test) {
 		w.Adjustments = append(w.Adjustments, adjustment(id, id))
 		w.Alerts = append(w.Alerts, alertOf(id, id))
 		w.Audit = append(w.Audit, entry(id))
+		w.DeleteKeyClaims = append(w.DeleteKeyClaims, keyClaim(id))
 	}
+	equal(t, "all keys are claimed", many, len(t.claimKeys(w.DeleteKeyClaims...)))
 	t.insert(events...)
 	t.write(w)
 	t.update(func(tx budget.Tx) error {
@@ -87,6 +89,7 @@ func manyRecords(t *test) {
 	equal(t, "all are found by their ids", many, len(read(t, budget.ReadTx.Adjustments, budget.AdjustmentQuery{Budgets: names, IDs: names})))
 	equal(t, "all are found by their budgets", many, len(read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: names})))
 	equal(t, "all are stored", many, len(read(t, budget.ReadTx.Audit, budget.AuditQuery{})))
+	none(t, "all are deleted", read(t, budget.ReadTx.KeyClaims, budget.KeyClaimQuery{}))
 	t.define(budget.Writes{DeleteEvents: keys[1:]})
 	equal(t, "all but one are deleted", events[:1], t.events())
 }

@@ -73,6 +73,17 @@ func (t *test) reserve(reservations ...budget.StoredReservation) {
 	t.write(budget.Writes{AddReservations: reservations})
 }
 
+// claimKeys claims keys in a transaction of its own.
+func (t *test) claimKeys(claims ...budget.KeyClaim) (standing map[string]budget.KeyClaim) {
+	t.Helper()
+	t.update(func(tx budget.Tx) error {
+		var err error
+		standing, err = claimKeys(t.Context(), tx, claims...)
+		return err
+	})
+	return standing
+}
+
 // take takes reservations in a transaction of its own.
 func (t *test) take(overdue int, keys ...budget.ReservationKey) (taken budget.Taken) {
 	t.Helper()
@@ -146,6 +157,13 @@ func lockEvents(ctx context.Context, tx budget.Tx, keys ...budget.EventKey) (map
 		return nil, err
 	}
 	return tx.LockEvents(ctx, keys)
+}
+
+func claimKeys(ctx context.Context, tx budget.Tx, claims ...budget.KeyClaim) (map[string]budget.KeyClaim, error) {
+	if err := tx.Fence(ctx, budget.Shared); err != nil {
+		return nil, err
+	}
+	return tx.ClaimKeys(ctx, claims)
 }
 
 func take(ctx context.Context, tx budget.Tx, overdue int, keys ...budget.ReservationKey) (budget.Taken, error) {

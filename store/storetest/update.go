@@ -40,6 +40,7 @@ func commit(t *test) {
 		Tenants:      w.PutTenants,
 		Alerts:       w.Alerts,
 		Deliveries:   w.Deliveries,
+		KeyClaims:    []budget.KeyClaim{keyClaim("filled")},
 		Audit:        w.Audit,
 	}
 	equal(t, "Update commits if fn returns nil", want, t.contents())

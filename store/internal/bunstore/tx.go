@@ -44,6 +44,7 @@ func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]
 		func() error { return t.routeAlerts(ctx, w.RouteAlerts) },
 		func() error { return t.putDeliveries(ctx, w.Deliveries) },
 		func() error { return t.deleteDeliveries(ctx, w.DeleteDeliveries) },
+		func() error { return t.deleteClaims(ctx, w.DeleteKeyClaims) },
 		func() error { return t.putAudit(ctx, w.Audit) },
 	)
 	return byKey(after), t.step(ctx, err)

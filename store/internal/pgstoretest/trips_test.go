@@ -50,6 +50,7 @@ func TestRoundTrips(t *testing.T) {
 		{"recording through a pipeline takes two", 2, func(ctx context.Context) error { return recordAtOnce(ctx, piped) }},
 		{"reserving takes five", 5, func(ctx context.Context) error { return reserve(ctx, store) }},
 		{"settling some and reserving and releasing others takes six", 6, func(ctx context.Context) error { return settle(ctx, store) }},
+		{"claiming a key takes three", 3, func(ctx context.Context) error { return claimKey(ctx, store) }},
 		{"a view takes two more than its queries", 5, func(ctx context.Context) error { return view(ctx, store, 3) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -84,6 +85,16 @@ func counted() budget.Writes {
 		Counters: []budget.Counter{{CounterKey: budget.CounterKey{Budget: "b"}, Tally: budget.Tally{Recorded: 1}}},
 		Usage:    []budget.UsageAdd{sum(usage.QuarterHours), sum(usage.Days), sum(usage.Months)},
 	}
+}
+
+func claimKey(ctx context.Context, store budget.Store) error {
+	return store.Update(ctx, func(tx budget.Tx) error {
+		if err := tx.Fence(ctx, budget.Shared); err != nil {
+			return err
+		}
+		_, err := tx.ClaimKeys(ctx, []budget.KeyClaim{{Key: "k", Time: time.UnixMicro(1)}})
+		return err
+	})
 }
 
 func record(ctx context.Context, store budget.Store, e budget.StoredEvent) error {

@@ -128,6 +128,14 @@ func TestStatementsUseTheRightIndex(t *testing.T) {
 			_, err := tx.LockDeliveries(ctx, []budget.DeliveryKey{{Alert: "1", Sink: "log"}})
 			return err
 		}},
+		{"keys that were claimed long ago", "purser_keys_claimed (claimed_at<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.KeyClaims(ctx, budget.KeyClaimQuery{Before: year.End, Limit: 10})
+			return err
+		}},
+		{"claims of keys to be deleted", "PRIMARY KEY (id=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Apply(ctx, budget.Writes{DeleteKeyClaims: []budget.KeyClaim{{Key: "k"}}})
+			return err
+		}},
 		{"the newest of a tenant's audit", "purser_audit_tenant (tenant=?", func(ctx context.Context, tx budget.Tx) error {
 			_, err := tx.Audit(ctx, budget.AuditQuery{Tenant: new("acme"), After: &budget.TimeCursor{}, Limit: 10})
 			return err

@@ -239,6 +239,15 @@ CREATE TABLE purser_deliveries (
 CREATE INDEX purser_deliveries_line ON purser_deliveries (sink, budget, scope_value, time, alert) WHERE state < 2;
 CREATE INDEX purser_deliveries_state ON purser_deliveries (state, due_at);
 
+-- The requests that idempotency keys stand for.
+CREATE TABLE purser_keys (
+    id         text COLLATE "C" NOT NULL PRIMARY KEY,
+    hash       bytea            NOT NULL,
+    claimed_at bigint           NOT NULL,
+    times      bigint           NOT NULL
+);
+CREATE INDEX purser_keys_claimed ON purser_keys (claimed_at, id);
+
 CREATE TABLE purser_audit (
     id      text COLLATE "C" NOT NULL PRIMARY KEY,
     time    bigint           NOT NULL,
