@@ -68,8 +68,7 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	zone, err := time.LoadLocation(s.zone)
-	if err != nil || s.zone == "Local" {
+	if _, err := time.LoadLocation(s.zone); err != nil || s.zone == "Local" {
 		return invalid.Field("--zone", "must be an IANA time zone such as Europe/Berlin")
 	}
 	tokens, printed, err := s.readTokens()
@@ -81,6 +80,13 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer st.Close()
+	zone, err := reportingZone(ctx, st)
+	if err != nil {
+		return err
+	}
+	if zone.String() != s.zone {
+		log.Info("the database keeps the zone that it was made with", "zone", zone)
+	}
 	metrics := newMetrics()
 	ledger := budget.NewLedger(st, &budget.Options{
 		Now: now, Observe: metrics.observe,
@@ -108,6 +114,18 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stdout, "sign in with the token %s\n", printed)
 	}
 	return serve(ctx, listener, handler, ledger, log)
+}
+
+// reportingZone returns the zone that the store's days and months are in.
+func reportingZone(ctx context.Context, s budget.Store) (zone *time.Location, err error) {
+	err = s.View(ctx, func(tx budget.ReadTx) error {
+		catalog, err := tx.Catalog(ctx)
+		if err == nil {
+			zone, err = time.LoadLocation(catalog.ReportingZone)
+		}
+		return err
+	})
+	return zone, err
 }
 
 // readTokens returns the tokens of the file, or, without one, a new token that may do everything, to be printed.

@@ -80,27 +80,30 @@ func (w *world) set(at string) {
 }
 
 // onEveryStore runs a test in a world on each kind of store.
-func onEveryStore(t *testing.T, test func(*testing.T, *world)) {
-	t.Run("memstore", func(t *testing.T) { t.Parallel(); test(t, newWorld(t)) })
+func onEveryStore(t *testing.T, test func(*testing.T, *world)) { onEveryStoreIn(t, time.UTC, test) }
+
+// onEveryStoreIn is onEveryStore with a reporting zone.
+func onEveryStoreIn(t *testing.T, zone *time.Location, test func(*testing.T, *world)) {
+	t.Run("memstore", func(t *testing.T) { t.Parallel(); test(t, newWorldOn(t, "memory", zone, nil)) })
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, newWorldOn(t, "sqlite:"+filepath.Join(t.TempDir(), "purser.db"), nil))
+		test(t, newWorldOn(t, "sqlite:"+filepath.Join(t.TempDir(), "purser.db"), zone, nil))
 	})
-	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, newWorldOn(t, pgtest.URL(t), nil)) })
+	t.Run("postgres", func(t *testing.T) { t.Parallel(); test(t, newWorldOn(t, pgtest.URL(t), zone, nil)) })
 }
 
 // newWorld returns a world in memory.
 func newWorld(t testing.TB, change ...func(*config)) *world {
-	return newWorldOn(t, "memory", change)
+	return newWorldOn(t, "memory", time.UTC, change)
 }
 
-func newWorldOn(t testing.TB, url string, change []func(*config)) *world {
+func newWorldOn(t testing.TB, url string, zone *time.Location, change []func(*config)) *world {
 	t.Helper()
 	w := &world{t: t, now: &testClock{at: morning}, log: &record{}}
 	if url == "memory" {
-		w.store = memstore.New(&memstore.Options{Now: w.now.Now})
+		w.store = memstore.New(&memstore.Options{Now: w.now.Now, ReportingZone: zone.String()})
 	} else {
-		s, err := store.Open(t.Context(), url, &store.Options{Now: w.now.Now})
+		s, err := store.Open(t.Context(), url, &store.Options{Now: w.now.Now, ReportingZone: zone.String()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +118,7 @@ func newWorldOn(t testing.TB, url string, change []func(*config)) *world {
 	}
 	c := config{
 		Ledger: w.ledger, Store: w.store, Guard: access.NewGuard(tokens, false), Metrics: metrics,
-		Now: w.now.Now, Zone: time.UTC, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+		Now: w.now.Now, Zone: zone, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	for _, f := range change {
 		f(&c)

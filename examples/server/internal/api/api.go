@@ -42,6 +42,7 @@ type Route struct {
 
 	handle  handler
 	maxBody int64 // bytes; 0: the default
+	streams bool  // it answers with a *stream, and takes the time that it takes
 }
 
 // A handler answers a call. What it returns is written as JSON, an error as a problem.
@@ -59,6 +60,10 @@ func New(c Config) *API {
 		a.tenantRoutes(),
 		a.eventRoutes(),
 		a.reservationRoutes(),
+		a.organizationRoutes(),
+		a.licenseRoutes(),
+		a.reportRoutes(),
+		a.exportRoutes(),
 	)
 	return a
 }
@@ -109,8 +114,12 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route *Route) {
 		a.fail(w, r, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
+	ctx := r.Context()
+	if !route.streams {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+	}
 	c, err := newCall(a, w, r.WithContext(ctx), route, caller)
 	if err != nil {
 		a.fail(w, r, err)
@@ -119,6 +128,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route *Route) {
 	answer, err := c.answer()
 	if err != nil {
 		a.fail(w, r, err)
+		return
+	}
+	if s, ok := answer.(*stream); ok {
+		a.stream(w, r, s)
 		return
 	}
 	if c.status == 0 {
