@@ -268,8 +268,15 @@ var organizationsParity = []parityRow{
 	{"overview: credits_percent_used one decimal, not capped", func(_ *testing.T, w *world) {
 		id := w.license("admin", `{"tenant": "acme"}`)
 		for _, tt := range [][3]string{
-			{"200", "0.1", "0.1"}, {"200", "0.099998", "0"}, {"3", "1", "33.3"}, {"3", "2", "66.7"}, {"10", "15", "150"},
-			{"10", "9.995", "100"}, {"10", "9.994", "99.9"}, {"3000000", "1500", "0.1"}, {"3000000", "1499.999999", "0"},
+			{"200", "0.1", "0.1"},
+			{"200", "0.099998", "0"},
+			{"3", "1", "33.3"},
+			{"3", "2", "66.7"},
+			{"10", "15", "150"},
+			{"10", "9.995", "100"},
+			{"10", "9.994", "99.9"},
+			{"3000000", "1500", "0.1"},
+			{"3000000", "1499.999999", "0"},
 		} {
 			w.want(200, "", "admin", "PUT", "/api/token-usage/budget/"+id, `{"credits_total": `+tt[0]+`, "credits_used": `+tt[1]+`}`)
 			w.wantOrganization("acme", `"credits_percent_used": `+tt[2])
