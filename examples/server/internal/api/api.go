@@ -77,9 +77,20 @@ func (a *API) Register(mux *http.ServeMux) {
 		route := &a.routes[i]
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, route) })
 		mux.Handle(route.Method+" "+route.Path, h)
-		mux.Handle(route.Method+" "+route.Path+"/{$}", h)
+		mux.Handle(route.Method+" "+route.Path+"/{$}", a.slashed(h))
 	}
 	mux.HandleFunc(rest, func(w http.ResponseWriter, r *http.Request) { a.unknown(mux, w, r) })
+}
+
+// slashed serves paths that end with a slash, and not those that end with an id of %2F, which a mux takes for it.
+func (a *API) slashed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.EscapedPath(), "/") {
+			a.fail(w, r, &Problem{Status: http.StatusNotFound, Detail: "Not Found"})
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // rest is what no route serves.

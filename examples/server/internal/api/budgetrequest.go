@@ -13,6 +13,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/examples/server/internal/access"
 	"github.com/purser-go/purser/internal/invalid"
 	"github.com/purser-go/purser/internal/jsonread"
 	"github.com/purser-go/purser/period"
@@ -21,6 +22,7 @@ import (
 
 // A budgetRequest is what a body says of a budget. What depends on the budget that is stored is looked at later.
 type budgetRequest struct {
+	any     bool                   // the body has a member
 	sent    []string               // the members of a budget's that are there, by name
 	changes []func(*budget.Budget) // of those that can be set at any time
 
@@ -136,9 +138,12 @@ func nullable[T any](
 	}
 }
 
-// readCreate reads a budget that is to be made.
-func (q *budgetRequest) readCreate(c *call) error {
+// readCreate reads a budget that is to be made by a caller.
+func (q *budgetRequest) readCreate(c *call) (budget.Budget, error) {
 	found := c.object(q.readMember)
+	if found != nil && !q.any {
+		return budget.Budget{}, found
+	}
 	for _, name := range []string{"name", "budget_type", "limit_amount", "period_type"} {
 		if !slices.Contains(q.sent, name) {
 			found = errors.Join(found, invalid.Field(name, "is required"))
@@ -147,7 +152,48 @@ func (q *budgetRequest) readCreate(c *call) error {
 	if q.scope != nil && (q.user != "" || q.key != "") {
 		found = errors.Join(found, invalid.Field("scope", "must not be there beside user_id or api_key_id"))
 	}
-	return found
+	b, err := q.budget(c.caller)
+	named := b
+	if q.scope == nil {
+		named.Scope = nil // it is made of user_id and api_key_id
+	}
+	return b, alsoFound(errors.Join(found, err), named.Validate())
+}
+
+// budget returns the budget that a caller asks for.
+func (q *budgetRequest) budget(caller *access.Caller) (budget.Budget, error) {
+	b := budget.Budget{Metric: q.metric, Scope: q.scope, Enforcement: budget.Hard, Metadata: json.RawMessage("{}")}
+	if q.scope == nil {
+		b.Owner = q.user
+		if b.Owner == "" {
+			b.Owner = caller.User
+		}
+		b.Scope = budget.Scope{usage.User: budget.Selector(b.Owner)}
+		if q.key != "" {
+			b.Scope = budget.Scope{usage.APIKey: budget.Selector(q.key)}
+		}
+	}
+	for _, change := range q.changes {
+		change(&b)
+	}
+	var scopeErr, scheduleErr error
+	b.Scope, scopeErr = scopeOf(caller, b.Scope)
+	b.Schedule, scheduleErr = q.schedule.of(b.Schedule)
+	return b, errors.Join(scopeErr, scheduleErr)
+}
+
+// scopeOf returns a scope that a caller names: that of a tenant's caller is within the tenant.
+func scopeOf(caller *access.Caller, scope budget.Scope) (budget.Scope, error) {
+	if caller.Platform() {
+		return scope, nil
+	}
+	tenant := budget.Selector(caller.Tenant)
+	if named, ok := scope[usage.Tenant]; ok && named != tenant {
+		return scope, invalid.Field("scope.tenant", "must be %q, the tenant of the token", caller.Tenant)
+	}
+	scope = maps.Clone(scope)
+	scope[usage.Tenant] = tenant
+	return scope, nil
 }
 
 // readUpdate reads what is to be changed of a budget.
@@ -177,6 +223,7 @@ func (q *budgetRequest) readUpdate(c *call) error {
 }
 
 func (q *budgetRequest) readMember(name string, value json.RawMessage) error {
+	q.any = true
 	read := budgetMembers[name]
 	if read == nil {
 		return jsonread.UnknownMember(name)

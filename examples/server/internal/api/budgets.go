@@ -94,10 +94,9 @@ func offset(page, size int) int {
 // createBudget makes a budget: the caller's own, or another's, or one without owner.
 func createBudget(c *call) (any, error) {
 	var q budgetRequest
-	found := q.readCreate(c)
-	b, err := q.budget(c.caller)
-	if found = alsoFound(errors.Join(found, err), b.Validate()); found != nil {
-		return nil, found
+	b, err := q.readCreate(c)
+	if err != nil {
+		return nil, err
 	}
 	if !c.caller.May(access.Create) {
 		return nil, forbidden(access.Create)
@@ -111,42 +110,6 @@ func createBudget(c *call) (any, error) {
 		return nil, err
 	}
 	return c.changedBudget(made.ID)
-}
-
-// budget returns the budget that a caller asks for.
-func (q *budgetRequest) budget(caller *access.Caller) (budget.Budget, error) {
-	b := budget.Budget{Metric: q.metric, Scope: q.scope, Enforcement: budget.Hard, Metadata: json.RawMessage("{}")}
-	if q.scope == nil {
-		b.Owner = q.user
-		if b.Owner == "" {
-			b.Owner = caller.User
-		}
-		b.Scope = budget.Scope{usage.User: budget.Selector(b.Owner)}
-		if q.key != "" {
-			b.Scope = budget.Scope{usage.APIKey: budget.Selector(q.key)}
-		}
-	}
-	for _, change := range q.changes {
-		change(&b)
-	}
-	var scopeErr, scheduleErr error
-	b.Scope, scopeErr = scopeOf(caller, b.Scope)
-	b.Schedule, scheduleErr = q.schedule.of(b.Schedule)
-	return b, errors.Join(scopeErr, scheduleErr)
-}
-
-// scopeOf returns a scope that a caller names: that of a tenant's caller is within the tenant.
-func scopeOf(caller *access.Caller, scope budget.Scope) (budget.Scope, error) {
-	if caller.Platform() {
-		return scope, nil
-	}
-	tenant := budget.Selector(caller.Tenant)
-	if named, ok := scope[usage.Tenant]; ok && named != tenant {
-		return scope, invalid.Field("scope.tenant", "must be %q, the tenant of the token", caller.Tenant)
-	}
-	scope = maps.Clone(scope)
-	scope[usage.Tenant] = tenant
-	return scope, nil
 }
 
 // getBudget answers a budget and how it stands.
