@@ -20,7 +20,7 @@ help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: tools postgres ## all tests, of the library and the examples, with Postgres (at most 20 minutes on two cores)
+test: tools postgres chromium ## all tests, of the library and the examples, with Postgres and Chromium (at most 20 minutes on two cores)
 	GOWORK=off go build ./...
 	GOWORK=off go vet ./...
 	RAPID_CHECKS=$(RAPID_CHECKS) RAPID_SEED=$(RAPID_SEED) bin/withpostgres bin/gotest -race -count=1 -timeout 15m $(ALL)
@@ -31,11 +31,11 @@ test-short: programs ## what needs nothing but Go, within a minute or two
 	bin/gotest -short $(ALL)
 
 .PHONY: soak
-soak: tools postgres ## all tests with the counts that the promises state (hours)
+soak: tools postgres chromium ## all tests with the counts that the promises state (hours)
 	PURSER_SOAK=1 RAPID_CHECKS=10000 bin/withpostgres bin/gotest -race -count=1 -timeout 24h $(ALL)
 
 .PHONY: mutants
-mutants: tools postgres ## break each promise on purpose and see its test fail (ONLY=part of a patch's name)
+mutants: tools postgres chromium ## break each promise on purpose and see its test fail (ONLY=part of a patch's name)
 	bin/withpostgres bin/mutants $(ONLY)
 
 .PHONY: fuzz
@@ -67,6 +67,11 @@ postgres: programs
 	@bin/withpostgres 2>/dev/null || .ci/install-postgres
 	@bin/withpostgres
 
+.PHONY: chromium
+chromium: programs
+	@bin/findchromium 2>/dev/null || .ci/install-chromium
+	@bin/findchromium
+
 # Without it, make bench says what it leaves out.
 .PHONY: redis
 redis:
@@ -75,3 +80,4 @@ redis:
 .PHONY: programs
 programs:
 	@go build -o bin/ ./internal/gotest ./internal/mutants ./internal/pgtest/withpostgres
+	@go build -o bin/ ./examples/internal/browser/findchromium
