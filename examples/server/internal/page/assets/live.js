@@ -1,0 +1,85 @@
+// Asks for this page again and again while somebody looks at it, and brings what is marked data-live up to date. Elements stay
+// the same ones, so that the focus, what is selected, unfolded or scrolled stay where they are.
+export function live(changed) {
+	const every = Number(document.body.dataset.refresh);
+	const note = document.getElementById("live");
+	let timer = 0;
+	let asking = null;
+
+	async function refresh() {
+		asking?.abort();
+		asking = new XMLHttpRequest();
+		try {
+			const page = await read(asking);
+			for (const region of document.querySelectorAll("[data-live]")) {
+				const fresh = page.getElementById(region.id);
+				if (fresh) morph(region, fresh);
+			}
+			note.textContent = "";
+			document.body.dataset.refreshed = String(Number(document.body.dataset.refreshed ?? 0) + 1);
+			changed();
+		} catch (problem) {
+			if (problem !== "aborted") note.textContent = "The server does not answer: figures may be old.";
+		}
+	}
+
+	function schedule() {
+		clearTimeout(timer);
+		if (document.hidden) return;
+		timer = setTimeout(async () => {
+			await refresh();
+			schedule();
+		}, every);
+	}
+
+	if (every > 0) {
+		document.addEventListener("visibilitychange", async () => {
+			if (!document.hidden) await refresh();
+			schedule();
+		});
+		schedule();
+	}
+	return refresh;
+}
+
+// read returns this page as the server has it now. It is an XMLHttpRequest because that makes a document by itself, in which
+// no script runs: no text becomes HTML here, which the page's Trusted Types do not allow.
+function read(request) {
+	return new Promise((resolve, reject) => {
+		request.open("GET", location.pathname + location.search);
+		request.responseType = "document";
+		request.onload = () => {
+			if (new URL(request.responseURL).pathname === "/login") location.reload(); // the session has ended
+			else if (request.status === 200 && request.response) resolve(request.response);
+			else reject(request.status);
+		};
+		request.onerror = () => reject("unreachable");
+		request.onabort = () => reject("aborted");
+		request.send();
+	});
+}
+
+// morph makes old look like fresh, and keeps as many of its nodes as it can.
+function morph(old, fresh) {
+	if (old.isEqualNode(fresh) || old.dataset?.plot !== undefined) return;
+	if (old.nodeName !== fresh.nodeName) {
+		old.replaceWith(document.adoptNode(fresh));
+		return;
+	}
+	if (old.nodeType !== Node.ELEMENT_NODE) {
+		if (old.nodeValue !== fresh.nodeValue) old.nodeValue = fresh.nodeValue;
+		return;
+	}
+	for (const { name } of [...old.attributes]) {
+		if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+	}
+	for (const { name, value } of fresh.attributes) {
+		if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+	}
+	const children = [...fresh.childNodes];
+	while (old.childNodes.length > children.length) old.lastChild.remove();
+	children.forEach((child, i) => {
+		if (i < old.childNodes.length) morph(old.childNodes[i], child);
+		else old.append(document.adoptNode(child));
+	});
+}
