@@ -1,0 +1,461 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/purser-go/purser/examples/internal/browser"
+	"github.com/purser-go/purser/usage"
+)
+
+// A visit is a tab of a real browser on a server. When its test ends, nothing may have been wrong behind the page's back.
+type visit struct {
+	*browser.Tab
+	t *testing.T
+	f *furnished
+}
+
+// often is how soon the pages of tests ask for their figures anew.
+const often = 50 * time.Millisecond
+
+func TestPage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs Chromium")
+	}
+	chromium, stop, err := browser.Start(context.WithoutCancel(t.Context())) // parallel tests go on when t's context has ended
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	tests := map[string]func(*visit){
+		"a token opens it":                                (*visit).testSignIn,
+		"signing in leads to where one wanted to go":      (*visit).testNext,
+		"signing out closes it":                           (*visit).testSignOut,
+		"a session that ends leads to the sign-in":        (*visit).testSessionEnds,
+		"the overview tells what was used":                (*visit).testOverview,
+		"a budget's page tells all of it":                 (*visit).testBudget,
+		"an organization's page tells all of it":          (*visit).testTenant,
+		"a budget with many counters shows each":          (*visit).testCounters,
+		"colours are chosen and kept":                     (*visit).testTheme,
+		"without a choice the system's colours are taken": (*visit).testSystemTheme,
+		"figures keep up, and focus and scroll stay":      (*visit).testLive,
+		"a page that nobody looks at asks for nothing":    (*visit).testHidden,
+		"limit, name and thresholds can be changed":       (*visit).testEdit,
+		"what is refused is said at its field":            (*visit).testRefusedEdit,
+		"what somebody else changed is not overwritten":   (*visit).testStaleEdit,
+		"only who may change a budget has a form":         (*visit).testNoEdit,
+		"a license is made":                               (*visit).testNewLicense,
+		"a license is changed":                            (*visit).testChangedLicense,
+		"what anybody wrote stays text":                   (*visit).testScripts,
+		"nothing is wider than 320 pixels":                (*visit).testNarrow,
+		"the keyboard reaches all, and is never trapped":  (*visit).testKeyboard,
+		"all can be read without scripts":                 (*visit).testWithoutScripts,
+		"axe finds nothing":                               (*visit).testAxe,
+		"what goes on behind the page's back is noticed":  (*visit).testFaults,
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFurnished(t, func(c *config) { c.Refresh = often })
+			tab, closeTab, err := browser.Open(chromium, f.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(closeTab)
+			v := &visit{Tab: tab, t: t, f: f}
+			test(v)
+			v.eval(`true`) // all events before it have come in
+			for _, fault := range v.Faults() {
+				t.Error(fault)
+			}
+		})
+	}
+}
+
+func (v *visit) do(actions ...chromedp.Action[chromedp.Void]) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.Tab, time.Minute)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		v.t.Fatalf("%v, at\n%s", err, v.text("body"))
+	}
+}
+
+// eval returns what a JavaScript expression is, a promise's result if it is one, as text or JSON.
+func (v *visit) eval(expression string) string {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.Tab, time.Minute)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[any](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		v.t.Fatalf("%s: %v", expression, err)
+	}
+	if text, ok := value.(string); ok {
+		return text
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// want checks what an expression is.
+func (v *visit) want(expression, want string) {
+	v.t.Helper()
+	if got := v.eval(expression); got != want {
+		v.t.Errorf("%s is %q, want %q", expression, got, want)
+	}
+}
+
+// wait waits until an expression is true in the page that is there.
+func (v *visit) wait(expression string) {
+	v.t.Helper()
+	v.eval(fmt.Sprintf(`new Promise((done, failed) => {
+		const late = setTimeout(() => failed(new Error("waited in vain")), 30000);
+		(function look() { if (%s) { clearTimeout(late); done(true); } else requestAnimationFrame(look); })();
+	})`, expression))
+}
+
+func (v *visit) text(selector string) string {
+	v.t.Helper()
+	return v.eval(`document.querySelector(` + quote(selector) + `)?.innerText ?? "no ` + selector + `"`)
+}
+
+func (v *visit) wantText(selector string, parts ...string) {
+	v.t.Helper()
+	text := strings.Join(strings.Fields(v.text(selector)), " ")
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			v.t.Errorf("%s reads %q, want %q in it", selector, text, part)
+		}
+	}
+}
+
+func quote(text string) string {
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // text is text
+	}
+	return string(quoted)
+}
+
+// open goes to a path, and waits until its page is there and its scripts have begun.
+func (v *visit) open(path string) {
+	v.t.Helper()
+	v.do(chromedp.Navigate(v.f.url + path))
+}
+
+// signIn signs in and goes to a path.
+func (v *visit) signIn(token, path string) {
+	v.t.Helper()
+	v.open("/login?next=" + url.QueryEscape(path))
+	v.do(chromedp.SendKeys(chromedp.CSS("#token"), token+"\n"), chromedp.WaitVisible(chromedp.CSS("form[action='/logout']")))
+}
+
+func (v *visit) testSignIn() {
+	v.open("/")
+	v.want(`location.pathname`, "/login")
+	v.do(chromedp.SendKeys(chromedp.CSS("#token"), "guess\n"), chromedp.WaitVisible(chromedp.CSS("#token[aria-invalid]")))
+	v.wantText("#e-token", "No such token is known.")
+	v.Pardon("status of 401")
+	v.do(chromedp.SendKeys(chromedp.CSS("#token"), "admin\n"), chromedp.WaitVisible(chromedp.CSS("#budgets")))
+	v.want(`location.pathname`, "/")
+	v.wantText(".who", "admin")
+	v.want(`document.cookie`, "") // the session's cookie is not for scripts
+}
+
+func (v *visit) testNext() {
+	path := "/budgets/" + v.f.acme.ID
+	v.open(path)
+	v.want(`location.pathname`, "/login")
+	v.do(chromedp.SendKeys(chromedp.CSS("#token"), "admin\n"), chromedp.WaitVisible(chromedp.CSS("#now")))
+	v.want(`location.pathname`, path)
+}
+
+func (v *visit) testSignOut() {
+	v.signIn("admin", "/")
+	v.do(chromedp.Click(chromedp.CSS("form[action='/logout'] button")), chromedp.WaitVisible(chromedp.CSS("#token")))
+	v.open("/")
+	v.want(`location.pathname`, "/login")
+}
+
+func (v *visit) testSessionEnds() {
+	v.signIn("admin", "/tenants/acme")
+	v.eval(`fetch("/logout", { method: "POST" }).then(() => true)`) // as in another tab
+	v.do(chromedp.WaitVisible(chromedp.CSS("#token")))
+	v.want(`location.pathname`, "/login")
+}
+
+func (v *visit) testOverview() {
+	v.signIn("admin", "/")
+	month, err := v.f.ledger.CurrentMonth(v.t.Context(), "acme", time.UTC)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.wantText("#cards", "Cost $203.50 in March 2026", "Tokens 18,195,616")
+	v.wantText("#tenants", "Acme Corporation", "warning", "exceeded", "of 12,000 credits", "of $700.00", "Initech")
+	v.want(`document.querySelector("#tenants tbody tr data").value`, month.Usage.Cost().String())
+	v.wantText("#budgets", "Acme, all models", "$121.71", "81.1 % warning", "99.5 % critical", "45.9 % ok", "Europe/Berlin", "observe")
+	v.wantText("#alerts", `Budget "Acme, all models" has used`)
+	v.want(`document.querySelectorAll("#budgets .bar.warning .hatch").length`, "1")
+	v.want(`document.querySelectorAll("#budgets .bar.warning .mark").length`, "1")
+	v.want(`document.querySelector("#budgets .bar.warning").getAttribute("aria-label")`, "81.1 % used, warning, 6.5 % reserved, going to 175.8 %")
+	v.want(`document.querySelectorAll("#days canvas").length`, "1")
+	v.want(`document.querySelectorAll("#days-plot tbody tr").length`, "31")
+}
+
+func (v *visit) testBudget() {
+	v.signIn("admin", "/budgets/"+v.f.acme.ID)
+	v.wantText("#now", "2026-03-01 00:00 to 2026-04-01 00:00, Europe/Berlin", "Used $121.71", "81.1 % warning", "Limit $150.00",
+		"Reserved $9.75", "Available $18.54", "in 80 % of cases", "the limit is passed 2026-03-18")
+	v.wantText("#alerts", "80.4%", "105.1%")
+	v.wantText("#reservations", "run-4711", "tenant acme, user ada, api key acme-batch, resource claude-sonnet-4-5", "$9.75", "2026-03-15 12:30")
+	v.wantText("#spenders", "Users", "ada", "$58.74", "Keys", "acme-app", "Resources", "gpt-5-mini")
+	v.wantText("#changes", "adjust budget", "Credit note 7", "create budget")
+	v.wantText("#facts", "tenant acme", "monthly, Europe/Berlin", "hard", "80.0 %")
+	v.want(`document.querySelectorAll("#course canvas, #history canvas").length`, "2")
+	v.want(`document.querySelectorAll("#history-plot tbody tr").length`, "31")
+	status, err := v.f.ledger.Status(v.t.Context(), v.f.acme.ID, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.want(`[...document.querySelectorAll("#course-plot tbody tr")].findLast((row) => row.cells[1].textContent).cells[1].firstChild.value`, status.Used.String())
+}
+
+func (v *visit) testTenant() {
+	v.signIn("admin", "/tenants/acme")
+	v.wantText("h1", "Acme Corporation")
+	v.wantText("#cards", "$124.21", "Cost of all time $635.05 7,370 requests")
+	v.wantText("#license", "Since 2026-01-01 08:00", "6,350.49 credits of 12,000 credits", "$635.05 of $700.00", "90.7 % warning", "Per credit $0.10", "Warns from 80.0 %")
+	v.wantText("#months", "2026-03 $124.21 1,442 160", "2026-01")
+	v.wantText("#spenders", "ada", "acme-batch", "claude-sonnet-4-5")
+	v.wantText("#budgets", "Acme, all models", "Acme Corporation, credits")
+	v.want(`document.querySelectorAll("#months canvas").length`, "1")
+}
+
+func (v *visit) testCounters() {
+	v.signIn("admin", "/budgets/"+v.f.users.ID)
+	v.wantText("#now-title", "user bob, this period")
+	v.wantText("#counters", "user ada", "user eve", "user fay")
+	v.do(chromedp.Click(chromedp.CSS("#counters tr:nth-of-type(4) a")), chromedp.WaitVisible(chromedp.CSS("#counters tr:nth-of-type(4) [aria-current]")))
+	v.wantText("#now-title", "user dan, this period")
+	v.wantText("#now", "Limit 40 requests")
+}
+
+// background returns the colour behind the page.
+const background = `getComputedStyle(document.body).backgroundColor`
+
+func (v *visit) testTheme() {
+	v.signIn("admin", "/")
+	light := v.eval(background)
+	choose := func(name string) {
+		v.t.Helper()
+		v.do(chromedp.Click(chromedp.CSS(fmt.Sprintf(".theme button[value=%q]", name))),
+			chromedp.WaitReady(chromedp.CSS(fmt.Sprintf(".theme button[value=%q][aria-pressed=true]", name))))
+	}
+	choose("dark")
+	dark := v.eval(background)
+	if dark == light {
+		v.t.Fatalf("dark is as light: %s", dark)
+	}
+	// The browser has the choice when the server's answer is in.
+	v.wait(`performance.getEntriesByType("resource").some((r) => r.name.endsWith("/theme") && r.responseEnd > 0)`)
+	v.open("/tenants/acme")
+	v.want(background, dark)
+	v.want(`document.documentElement.dataset.theme`, "dark")
+	choose("")
+	v.want(background, light)
+}
+
+func (v *visit) testSystemTheme() {
+	v.signIn("admin", "/")
+	light := v.eval(background)
+	v.prefer("dark")
+	if dark := v.eval(background); dark == light {
+		v.t.Errorf("dark is as light: %s", dark)
+	}
+	v.prefer("light")
+	v.want(background, light)
+}
+
+func (v *visit) testLive() {
+	v.signIn("admin", "/")
+	v.eval(`window.loaded = true; document.querySelector("#days summary").click(); true`)
+	v.eval(`document.querySelector("#budgets tbody a").focus(); scrollTo(0, 300); true`)
+	v.wait(`document.activeElement.closest("#budgets") && scrollY === 300`)
+	before := v.eval(`document.querySelector("#cards data").value`)
+	v.f.record([]usage.Event{{
+		ID: "live-1", Time: v.f.now.Now(), Subject: usage.Subject{Tenant: "acme", User: "ada"},
+		Amounts: usage.Amounts{InputTokens: 7, Cost: amount("11.25")},
+	}})
+	v.wait(`document.querySelector("#cards data").value !== ` + quote(before))
+	v.want(`document.querySelector("#cards data").textContent`, "$214.75")
+	v.wait(`document.querySelector("#budgets").textContent.includes("88.6 % warning")`)
+	v.want(`window.loaded && scrollY === 300 && document.querySelector("#days details").open`, "true")
+	v.want(`document.activeElement.textContent`, "Everything, to watch")
+	v.want(`document.querySelectorAll("#days canvas").length`, "1")
+}
+
+// testHidden looks at the page's timers and requests, since of what does not happen there is nothing to wait for.
+func (v *visit) testHidden() {
+	v.signIn("admin", "/")
+	v.wait(`document.body.dataset.refreshed > 1`)
+	v.eval(`(() => {
+		window.timers = new Set();
+		const set = window.setTimeout, clear = window.clearTimeout;
+		window.setTimeout = (f, ms) => { const id = set(() => { timers.delete(id); f(); }, ms); timers.add(id); return id; };
+		window.clearTimeout = (id) => { timers.delete(id); clear(id); };
+	})(), true`)
+	look := func(hidden bool) {
+		v.t.Helper()
+		v.eval(fmt.Sprintf(`Object.defineProperty(document, "hidden", { configurable: true, get: () => %v }), document.dispatchEvent(new Event("visibilitychange")), true`, hidden))
+	}
+	asked := func() string {
+		return v.eval(`(async () => {
+			let before;
+			do { before = document.body.dataset.refreshed; await new Promise(requestAnimationFrame); await fetch(location.href); }
+			while (before !== document.body.dataset.refreshed);
+			return before;
+		})()`)
+	}
+	look(true)
+	before := asked() // an answer that was on its way is in
+	v.want(`timers.size`, "0")
+	if after := asked(); after != before {
+		v.t.Errorf("it was refreshed %s times, then %s", before, after)
+	}
+	look(false)
+	v.wait(`document.body.dataset.refreshed > ` + before)
+}
+
+func (v *visit) testFaults() {
+	v.signIn("admin", "/")
+	noticed := func(fault, script string) {
+		v.t.Helper()
+		v.eval(script)
+		v.eval(`true`)
+		if !slices.ContainsFunc(v.Faults(), func(f string) bool { return strings.Contains(f, fault) }) {
+			v.t.Errorf("%s went unnoticed among %q", fault, v.Faults())
+		}
+		v.Pardon("")
+	}
+	noticed("Content Security Policy", `document.body.setAttribute("style", "color: red"), true`)
+	noticed("console.error", `console.error("x"), true`)
+	noticed("thrown", `new Promise((done) => setTimeout(() => { setTimeout(done); throw new Error("thrown"); })).then(() => true)`)
+	v.do(chromedp.Navigate("about:blank")) // which no policy protects
+	noticed("request to http://127.0.0.1:9/", `fetch("http://127.0.0.1:9/", { mode: "no-cors" }).catch(() => true).then(() => true)`)
+}
+
+// Whoever is not signed in is led to the sign-in, whatever they ask for, and learns nothing of what is there.
+func TestNobodySeesAPageWithoutASession(t *testing.T) {
+	f := newFurnished(t)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, path := range []string{"/", "/budgets/" + f.acme.ID, "/budgets/x", "/tenants/acme", "/tenants/x", "/nothing"} {
+		answer, err := client.Get(f.url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusSeeOther || !strings.HasPrefix(answer.Header.Get("Location"), "/login") {
+			t.Errorf("%s: %d to %q, want the sign-in", path, answer.StatusCode, answer.Header.Get("Location"))
+		}
+	}
+}
+
+// signedIn returns a client with the session of a token.
+func (w *world) signedIn(token string) *http.Client {
+	w.t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar}
+	answer, err := client.PostForm(w.url+"/login", url.Values{"token": {token}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		w.t.Fatalf("signing in as %s: %d", token, answer.StatusCode)
+	}
+	return client
+}
+
+// What a caller may not see is as what is not there, and neither is in their lists.
+func TestPagesAreForThoseWhoMaySee(t *testing.T) {
+	f := newFurnished(t)
+	acme, keys, users, unknown := "/budgets/"+f.acme.ID, "/budgets/"+f.keys.ID, "/budgets/"+f.users.ID, "/budgets/01890a5d-ac96-774b-bcce-b302099a8057"
+	tests := map[string]struct{ sees, not []string }{
+		"admin":        {[]string{acme, keys, users, "/tenants/acme", "/tenants/initech"}, []string{unknown, "/budgets/x", "/tenants/x"}},
+		"reader":       {[]string{acme, keys, users}, []string{"/tenants/acme", unknown}},
+		"ada":          {[]string{keys}, []string{acme, users, "/tenants/acme", unknown}},
+		"bob":          {nil, []string{acme, keys, users, "/tenants/acme"}},
+		"acme-admin":   {[]string{acme, "/tenants/acme"}, []string{keys, users, "/tenants/globex", "/tenants/x"}},
+		"acme-ada":     {nil, []string{acme, keys, users, "/tenants/acme"}},
+		"globex-admin": {[]string{"/tenants/globex"}, []string{acme, keys, users, "/tenants/acme"}},
+	}
+	for token, test := range tests {
+		t.Run(token, func(t *testing.T) {
+			client := f.signedIn(token)
+			status, overview := get(t, client, f.url+"/")
+			if status != http.StatusOK {
+				t.Fatalf("/: %d", status)
+			}
+			for _, path := range test.sees {
+				if status, _ := get(t, client, f.url+path); status != http.StatusOK {
+					t.Errorf("%s: %d, want it to be there", path, status)
+				}
+				if !strings.Contains(overview, path) && !strings.HasPrefix(path, "/tenants/") {
+					t.Errorf("the overview leaves %s out", path)
+				}
+			}
+			_, nothing := get(t, client, f.url+unknown)
+			for _, path := range test.not {
+				status, body := get(t, client, f.url+path)
+				if status != http.StatusNotFound {
+					t.Errorf("%s: %d, want it not to be there", path, status)
+				}
+				if likeAny(body, path) != likeAny(nothing, unknown) {
+					t.Errorf("%s differs from what is not there:\n%s", path, body)
+				}
+				if strings.Contains(overview, path+`"`) {
+					t.Errorf("the overview has %s", path)
+				}
+			}
+		})
+	}
+}
+
+func get(t *testing.T, client *http.Client, address string) (int, string) {
+	t.Helper()
+	answer, err := client.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+var nonce = regexp.MustCompile(` nonce="[^"]+"`)
+
+// likeAny returns a page without what is another one each time, and without its own path.
+func likeAny(body, path string) string {
+	return strings.ReplaceAll(nonce.ReplaceAllString(body, ""), path, "")
+}
