@@ -94,7 +94,7 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 		Alerts:  &alert.Options{Sinks: map[string]alert.Sink{"log": slogsink.New(log)}, Default: []string{"log"}},
 	})
 	if s.demo {
-		if err := fillDemo(ctx, ledger, now(), stderr); err != nil {
+		if err := fillDemo(ctx, st, now(), stderr); err != nil {
 			return fmt.Errorf("fill the demo: %w", err)
 		}
 	}

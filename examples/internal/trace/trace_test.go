@@ -109,7 +109,7 @@ func TestThePricesAreThoseOfTheirList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, model := range []string{"gpt-3.5-turbo", "claude-sonnet-4-5"} {
+	for _, model := range []string{"gpt-3.5-turbo", "gpt-5-mini", "claude-haiku-4-5", "claude-sonnet-4-5"} {
 		for _, prompt := range []int64{7, 200_000, 200_001} {
 			q := price.Query{Model: model, Classes: price.Classes{price.Input: prompt, price.CacheRead: 3, price.CacheCreation: 5, price.Output: 11}}
 			want, err := all.Quote(q)
