@@ -57,7 +57,7 @@ func (c *Caller) Within(b *budget.Budget) bool { return c.Platform() || TenantOf
 
 // Owns reports whether a budget is the caller's own. Users of one name in two tenants are two users.
 func (c *Caller) Owns(b *budget.Budget) bool {
-	return b.Owner != "" && b.Owner == c.User && TenantOf(b) == c.Tenant
+	return b.Owner != "" && b.Owner == c.User && b.Scope[usage.Tenant] == budget.Selector(c.Tenant)
 }
 
 // Sees reports whether the caller may know of a budget: it is their own, or the permission to read covers it.

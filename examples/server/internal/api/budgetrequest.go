@@ -271,10 +271,14 @@ func (q *scheduleRequest) readZone(name string, value json.RawMessage) error {
 	if jsonread.IsNull(value) {
 		return errNull(name)
 	}
-	if err := jsonread.Text(name, value, &q.zone); err != nil {
+	var zone string
+	if err := jsonread.Text(name, value, &zone); err != nil {
 		return err
 	}
-	_, err := period.Monthly.InZone(q.zone)
+	_, err := period.Monthly.InZone(zone)
+	if err == nil {
+		q.zone = zone
+	}
 	return err
 }
 
