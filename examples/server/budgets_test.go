@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -256,4 +257,43 @@ func TestHeadOfABudget(t *testing.T) {
 	if diff := cmp.Diff(404, w.do("bob", http.MethodHead, budgets+id, "").status); diff != "" {
 		t.Error(diff)
 	}
+}
+
+// A request that is wrong in very many ways costs no more than one that is wrong in a few.
+func TestOfVeryManyFindingsTheFirstAreListed(t *testing.T) {
+	w := newWorld(t)
+	var unknown, dimensions, percents []string
+	for i := range 10_000 {
+		unknown = append(unknown, fmt.Sprintf(`"u%d": 1`, i))
+		dimensions = append(dimensions, fmt.Sprintf(`"\u0007%d": ""`, i))
+		percents = append(percents, `-1`)
+	}
+	for _, members := range []string{
+		strings.Join(unknown, ", "),
+		`"scope": {` + strings.Join(dimensions, ", ") + `}`,
+		`"except": {` + strings.Join(dimensions, ", ") + `}`,
+		`"labels": {` + strings.Join(dimensions, ", ") + `}`,
+		`"extra_percents": [` + strings.Join(percents, ", ") + `]`,
+		`"allowed_resources": [` + strings.Join(percents, ", ") + `]`,
+	} {
+		a := w.want(422, "", "admin", "POST", budgets, with(simple, members))
+		if len(a.body) > 50_000 || strings.Count(a.body, `"field"`) > 100 {
+			t.Errorf("%.50s: %d bytes, %.200s", members, len(a.body), a.body)
+		}
+	}
+}
+
+// Credits are counted at the budget's own rate.
+func TestABudgetOfCredits(t *testing.T) {
+	onEveryStore(t, func(_ *testing.T, w *world) {
+		w.use("", "ada", "", 1, "0.25")
+		credits := with(simple, `"budget_type": "credits", "limit_amount": "10.5", "cost_per_credit": 0.1`)
+		id := w.wantMembers(`{"limit_amount": 10.5, "cost_per_credit": 0.1, "current_usage": 2.5}`, "ada", "POST", budgets, credits).member(w.t, "id")
+		w.wantMembers(`{"cost_per_credit": 0.05, "current_usage": 2.5}`, "ada", "PUT", budgets+id, `{"cost_per_credit": "0.050"}`)
+		w.wantMembers(`{"usage_history": [{"date": "2026-03-15", "usage": 2.5, "tokens": 1, "cost_dollars": 0.25, "requests": 1}]}`, "ada", "GET", budgets+id+"/usage", "")
+		w.wantMembers(`{"cost_per_credit": null}`, "ada", "POST", budgets, with(credits, `"cost_per_credit": null`))
+		w.wantFields("cost_per_credit", "ada", "PUT", budgets+id, `{"cost_per_credit": -1}`)
+		w.wantFields("cost_per_credit", "ada", "POST", budgets, with(dollars, `"cost_per_credit": 1`))
+		w.wantFields("limit_amount", "ada", "PUT", budgets+id, `{"limit_amount": 0.0000001}`)
+	})
 }

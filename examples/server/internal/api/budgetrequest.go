@@ -343,16 +343,17 @@ func alsoFound(found, ledger error) error {
 	for _, f := range invalid.Fields(found) {
 		known[f.Field] = true
 	}
+	errs := []error{found}
 	for _, f := range invalid.Fields(ledger) {
 		name := f.Field
 		if ours, ok := ledgerFields[name]; ok {
 			name = ours
 		}
 		if !known[name] {
-			found = errors.Join(found, invalid.Field(name, "%s", f.Message))
+			errs = append(errs, invalid.Field(name, "%s", f.Message))
 		}
 	}
-	return found
+	return errors.Join(errs...)
 }
 
 func errNull(name string) error { return invalid.Field(name, "must not be null") }

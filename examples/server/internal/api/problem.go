@@ -143,10 +143,14 @@ func invalidProblem(err error) *Problem {
 	return p
 }
 
-// fieldProblems returns what err's tree says of fields, an empty list if nothing.
+// maxProblems is how many findings an answer lists. A body has room for hundreds of thousands.
+const maxProblems = 100
+
+// fieldProblems returns what err's tree says of fields, the first of it, an empty list if nothing.
 func fieldProblems(err error) []FieldProblem {
 	problems := []FieldProblem{}
-	for _, f := range invalid.Fields(err) {
+	found := invalid.Fields(err)
+	for _, f := range found[:min(len(found), maxProblems)] {
 		problems = append(problems, FieldProblem{f.Field, f.Message})
 	}
 	return problems
