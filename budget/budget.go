@@ -20,9 +20,9 @@ import (
 //
 // The zero values of Schedule, Enforcement and Thresholds mean their defaults; Create fills in the first two.
 type Budget struct {
-	ID          string // UUIDv7, made by Create unless given
-	Name        string // 1 to 100 characters
-	Description string // up to 500 characters, line breaks allowed
+	ID          string  // UUIDv7, made by Create unless given
+	Name        string  // 1 to 100 characters
+	Description *string // up to 500 characters, line breaks allowed; nil: none
 
 	Metric        usage.Metric    // what is counted
 	Limit         decimal.Decimal // per period, in the metric's unit; greater than 0, at most what int64 holds at the metric's scale
@@ -82,7 +82,7 @@ func (b Budget) Validate() error {
 	return errors.Join(
 		invalid.OptionalName("id", b.ID),
 		invalid.Line("name", b.Name, 1, maxName),
-		invalid.Text("description", b.Description, 0, maxDescription),
+		validateDescription(b.Description),
 		b.validateMetric(limitErr, holdErr),
 		b.Schedule.Validate(),
 		b.Scope.validate(),
@@ -96,6 +96,13 @@ func (b Budget) Validate() error {
 		b.validateLabels(),
 		b.validateMetadata(),
 	)
+}
+
+func validateDescription(text *string) error {
+	if text == nil {
+		return nil
+	}
+	return invalid.Text("description", *text, 0, maxDescription)
 }
 
 func (b Budget) validateMetric(limitErr, holdErr error) error {
@@ -239,6 +246,7 @@ func (b Budget) clone() Budget {
 	b.AllowedResources = slices.Clone(b.AllowedResources)
 	b.Labels = maps.Clone(b.Labels)
 	b.Metadata = slices.Clone(b.Metadata)
+	b.Description = clonePointer(b.Description)
 	b.Thresholds.Warning = clonePointer(b.Thresholds.Warning)
 	b.Thresholds.Critical = clonePointer(b.Thresholds.Critical)
 	b.Thresholds.Extra = slices.Clone(b.Thresholds.Extra)

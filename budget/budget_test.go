@@ -51,11 +51,11 @@ func TestBudgetValidate(t *testing.T) {
 		"a name of 100 characters":   {func(b *budget.Budget) { b.Name = strings.Repeat("語", 100) }, nil},
 		"a name of 101 characters":   {func(b *budget.Budget) { b.Name = strings.Repeat("語", 101) }, []string{"name: has 101 characters, must have 1 to 100"}},
 		"a name of two lines":        {func(b *budget.Budget) { b.Name = "a\nb" }, []string{"name: contains the control character U+000A"}},
-		"a description of two lines": {func(b *budget.Budget) { b.Description = "a\r\n\tb" }, nil},
+		"a description of two lines": {func(b *budget.Budget) { b.Description = new("a\r\n\tb") }, nil},
 		"a description of 501 characters": {
-			func(b *budget.Budget) { b.Description = long[:501] }, []string{"description: has 501 characters, must have 0 to 500"},
+			func(b *budget.Budget) { b.Description = new(long[:501]) }, []string{"description: has 501 characters, must have 0 to 500"},
 		},
-		"a description with a bell": {func(b *budget.Budget) { b.Description = "\a" }, []string{"description: contains the control character U+0007"}},
+		"a description with a bell": {func(b *budget.Budget) { b.Description = new("\a") }, []string{"description: contains the control character U+0007"}},
 
 		"no metric": {
 			func(b *budget.Budget) { b.Metric = "" },
@@ -201,7 +201,7 @@ func deep(bytes int) json.RawMessage {
 func TestBudgetValidateFindsEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	b := budget.Budget{
-		ID: "\x00", Description: strings.Repeat("x", 501), Metric: "euros", Schedule: unknownZone(), Scope: budget.Scope{"user": ""},
+		ID: "\x00", Description: new(strings.Repeat("x", 501)), Metric: "euros", Schedule: unknownZone(), Scope: budget.Scope{"user": ""},
 		Except: budget.Except{"tenant": {"t"}}, StartsAt: at("1970-01-01T00:00:00Z"), EndsAt: at("1960-01-01T00:00:00Z"),
 		AllowedResources: []string{""}, Enforcement: "loud", Thresholds: alert.Thresholds{Warning: new(dec("101"))},
 		Owner: "\x01", CreatedBy: "\x02", Labels: map[string]string{"\x03": "x"}, Metadata: json.RawMessage(`1`),

@@ -50,7 +50,7 @@ func TestCreateKeepsWhatIsGiven(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	b := budget.Budget{
-		ID: "mine", Name: "n", Description: "d", Metric: usage.Credits, Limit: dec("1.5"), CostPerCredit: dec("0.01"),
+		ID: "mine", Name: "n", Description: new("d"), Metric: usage.Credits, Limit: dec("1.5"), CostPerCredit: dec("0.01"),
 		Schedule: period.Weekly.In(location(t, "Europe/Berlin")), Scope: budget.Scope{"user": budget.Each, "tenant": "t"},
 		Except: budget.Except{"user": {"u1"}}, StartsAt: noon, EndsAt: noon.AddDate(1, 0, 0), AllowedResources: []string{"r"},
 		Enforcement: budget.Soft, MinHold: dec("0.1"), Thresholds: alert.Thresholds{Warning: new(dec("1")), Extra: []decimal.Decimal{dec("2")}},
@@ -389,7 +389,7 @@ func TestAChangeOfAnythingElseKeepsTheCounters(t *testing.T) {
 	f.now = noon.AddDate(0, 1, 0)
 	before := f.tallies()
 	f.update(b.ID, func(b *budget.Budget) {
-		b.Name, b.Description, b.Limit, b.MinHold, b.Enforcement, b.Disabled = "x", "y", dec("1000"), dec("1"), budget.Observe, true
+		b.Name, b.Description, b.Limit, b.MinHold, b.Enforcement, b.Disabled = "x", new("y"), dec("1000"), dec("1"), budget.Observe, true
 		b.Owner, b.Labels, b.Metadata, b.AllowedResources = "o", map[string]string{"k": "v"}, json.RawMessage(`{"a":1}`), []string{"r"}
 		b.Thresholds.Extra = []decimal.Decimal{dec("10")}
 	})

@@ -35,7 +35,7 @@ func numbers(ds []decimal.Decimal) []number {
 type budgetJSON struct {
 	ID               string            `json:"id"`
 	Name             string            `json:"name"`
-	Description      string            `json:"description"`
+	Description      *string           `json:"description"`
 	Metric           usage.Metric      `json:"metric"`
 	Limit            number            `json:"limit"`
 	CostPerCredit    *number           `json:"cost_per_credit"`

@@ -28,7 +28,7 @@ func written(t *testing.T, v any, want string) {
 func TestBudgetJSON(t *testing.T) {
 	t.Parallel()
 	written(t, budget.Budget{
-		ID: "b1", Name: "Acme", Description: "all of it", Metric: usage.Credits, Limit: dec("9007199254740993.000001"),
+		ID: "b1", Name: "Acme", Description: new("all of it"), Metric: usage.Credits, Limit: dec("9007199254740993.000001"),
 		CostPerCredit: dec("0.010"), Schedule: period.Monthly.In(location(t, "Europe/Berlin")).StartDay(15),
 		Scope: budget.Scope{"tenant": "acme", "user": budget.Each}, Except: budget.Except{"user": {"u1", "u2"}},
 		StartsAt: at("2026-01-01T00:00:00Z"), EndsAt: at("2027-01-01T00:00:00Z"), AllowedResources: []string{"large"},
@@ -96,7 +96,7 @@ func TestBudgetJSONOfWhatIsLeftOut(t *testing.T) {
 	}, `{
 	"id": "b2",
 	"name": "all",
-	"description": "",
+	"description": null,
 	"metric": "tokens",
 	"limit": 1000000000000000000,
 	"cost_per_credit": null,

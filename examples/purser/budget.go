@@ -186,7 +186,9 @@ func (p *program) showOne(b budget.Budget) error {
 		line := func(name, value string) { printField(w, name, value) }
 		line("id", b.ID)
 		line("name", b.Name)
-		line("description", b.Description)
+		if b.Description != nil {
+			line("description", *b.Description)
+		}
 		line("limit", fmt.Sprintf("%s %s, %s", amount(b.Limit), b.Metric, b.Schedule))
 		line("cost per credit", positive(b.CostPerCredit))
 		line("scope", scopeOrAll(b.Scope))
@@ -292,7 +294,7 @@ func (f *budgetFlags) register(c *cobra.Command, mayNone bool) {
 func (f *budgetFlags) apply(b *budget.Budget) error {
 	for name, set := range map[string]func(){
 		"name":            func() { b.Name = f.name },
-		"description":     func() { b.Description = f.description },
+		"description":     func() { b.Description = &f.description },
 		"metric":          func() { b.Metric = f.metric },
 		"limit":           func() { b.Limit = f.limit },
 		"cost-per-credit": func() { b.CostPerCredit = f.costPerCredit },

@@ -134,7 +134,7 @@ func definitionsExact(t *test) {
 	}
 	for _, text := range nasty() {
 		want := definition(text, func(d *budget.Definition) {
-			d.Name, d.Description, d.Owner, d.CreatedBy = text[:min(len(text), 100)], text, text, text
+			d.Name, d.Description, d.Owner, d.CreatedBy = text[:min(len(text), 100)], &text, text, text
 			d.Scope = budget.Scope{"label": budget.Selector(text), usage.User: budget.Each}
 			d.Except = budget.Except{usage.User: {text}}
 			d.AllowedResources = []string{text}
@@ -159,6 +159,7 @@ func exactDefinitions() []budget.Definition {
 	for _, limit := range []string{"0.000000001", "9223372036.854775807", "1e9", "100.50"} {
 		list = append(list, definition("", func(d *budget.Definition) { d.Limit, d.MinHold = dec(limit), dec(limit) }))
 	}
+	list = append(list, definition("", func(d *budget.Definition) { d.Description = new("") })) // which is not none
 	for _, t := range []time.Time{usage.MinTime, usage.EndTime, lifetime.Start, lifetime.End} {
 		list = append(list, definition("", func(d *budget.Definition) {
 			d.StartsAt, d.EndsAt, d.CountedFrom, d.CreatedAt, d.UpdatedAt = t, t, t, t, t

@@ -86,7 +86,7 @@ func fullDefinition(id string) budget.Definition {
 		Budget: budget.Budget{
 			ID:               id,
 			Name:             "Größe, 'monthly'",
-			Description:      "two\nlines\tand a tab",
+			Description:      new("two\nlines\tand a tab"),
 			Metric:           usage.Credits,
 			Limit:            dec("9223372036854.775807"),
 			CostPerCredit:    dec("0.012345678"),

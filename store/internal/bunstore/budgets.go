@@ -21,7 +21,7 @@ type definitionRow struct {
 
 	ID               string  `bun:"id"`
 	Name             string  `bun:"name"`
-	Description      string  `bun:"description"`
+	Description      *string `bun:"description"`
 	Metric           string  `bun:"metric"`
 	Limit            string  `bun:"budget_limit"`
 	CostPerCredit    string  `bun:"cost_per_credit"`

@@ -25,7 +25,7 @@ CREATE TABLE purser_shapes (
 CREATE TABLE purser_budgets (
     id                text COLLATE "C" NOT NULL PRIMARY KEY,
     name              text             NOT NULL,
-    description       text             NOT NULL,
+    description       text,
     metric            text             NOT NULL,
     budget_limit      text             NOT NULL,
     cost_per_credit   text             NOT NULL,

@@ -25,7 +25,7 @@ CREATE TABLE purser_shapes (
 CREATE TABLE purser_budgets (
     id                TEXT    NOT NULL PRIMARY KEY,
     name              TEXT    NOT NULL,
-    description       TEXT    NOT NULL,
+    description       TEXT,
     metric            TEXT    NOT NULL,
     budget_limit      TEXT    NOT NULL,
     cost_per_credit   TEXT    NOT NULL,

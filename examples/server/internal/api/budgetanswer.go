@@ -41,7 +41,7 @@ type budgetSettings struct {
 
 func settingsOf(b *budget.Budget) budgetSettings {
 	s := budgetSettings{
-		Name: b.Name, Description: optionalText(b.Description),
+		Name: b.Name, Description: b.Description,
 		Metric: b.Metric, Limit: number(b.Limit),
 		CostPerCredit: positiveNumber(b.CostPerCredit), MinHold: positiveNumber(b.MinHold),
 		Kind: b.Schedule.Kind(), Zone: b.Schedule.Zone(), Schedule: b.Schedule,

@@ -42,7 +42,7 @@ type memberReader func(q *budgetRequest, name string, value json.RawMessage) err
 // budgetMembers are what a request can say of a budget.
 var budgetMembers = map[string]memberReader{
 	"name":        member(jsonread.Text, func(b *budget.Budget) *string { return &b.Name }),
-	"description": nullable(jsonread.Text, func(b *budget.Budget) *string { return &b.Description }),
+	"description": nullable(readOptionalText, func(b *budget.Budget) **string { return &b.Description }),
 	"budget_type": func(q *budgetRequest, name string, value json.RawMessage) error {
 		return readChoice(name, value, &q.metric, usage.Metrics())
 	},
@@ -389,6 +389,16 @@ func readDecimal(name string, value json.RawMessage, to *decimal.Decimal) error 
 	}
 	*to = d
 	return nil
+}
+
+// readOptionalText reads a text, which may be empty, or that there is none.
+func readOptionalText(name string, value json.RawMessage, to **string) error {
+	if jsonread.IsNull(value) {
+		*to = nil
+		return nil
+	}
+	*to = new(string)
+	return jsonread.Text(name, value, *to)
 }
 
 func readPercent(name string, value json.RawMessage, to **decimal.Decimal) error {
