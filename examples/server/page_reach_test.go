@@ -181,7 +181,7 @@ func (v *visit) testScripts() {
 		_, err := ledger.PutTenant(ctx, budget.Tenant{ID: text, Name: text, Slug: text})
 		must(err)
 		fixed, err := ledger.Create(ctx, budget.Budget{
-			Name: text, Description: text, Metric: usage.Dollars, Limit: *amount("1"), Owner: text, Labels: map[string]string{text: text},
+			Name: text, Description: &text, Metric: usage.Dollars, Limit: *amount("1"), Owner: text, Labels: map[string]string{text: text},
 			Metadata: json.RawMessage(`{"x":` + quote(text) + `}`), AllowedResources: []string{text}, Enforcement: budget.Soft,
 			Scope: budget.Scope{usage.Tenant: budget.Selector(text)},
 		})

@@ -17,6 +17,7 @@ func cloneDefinition(d budget.Definition) budget.Definition {
 		d.Except[dimension] = slices.Clone(values)
 	}
 	d.AllowedResources = slices.Clone(d.AllowedResources)
+	d.Description = clonePointer(d.Description)
 	d.Thresholds.Warning = clonePointer(d.Thresholds.Warning)
 	d.Thresholds.Critical = clonePointer(d.Thresholds.Critical)
 	d.Thresholds.Extra = slices.Clone(d.Thresholds.Extra)

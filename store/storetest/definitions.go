@@ -203,6 +203,7 @@ func scribble(d budget.Definition) {
 	d.Except[usage.User][0] = "changed"
 	d.Except["project"] = nil
 	d.AllowedResources[0] = "changed"
+	*d.Description = "other"
 	*d.Thresholds.Warning, *d.Thresholds.Critical, d.Thresholds.Extra[0] = dec("1"), dec("2"), dec("3")
 	clear(d.Labels)
 	d.Metadata[0] = 'x'

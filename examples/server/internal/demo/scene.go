@@ -139,7 +139,7 @@ func (d *demo) budgets() []planned {
 	}
 	return []planned{
 		{budget.Budget{
-			Name: "Whole platform, monthly", Description: "Everything that all tenants spend. It warns, and refuses nothing.",
+			Name: "Whole platform, monthly", Description: new("Everything that all tenants spend. It warns, and refuses nothing."),
 			Metric: usage.Dollars, Schedule: period.Monthly, Enforcement: budget.Soft, Labels: map[string]string{"team": "platform"},
 		}, 115, "mia", 50, 75},
 		{budget.Budget{
@@ -159,12 +159,12 @@ func (d *demo) budgets() []planned {
 			Name: "Globex, this quarter", Metric: usage.Tokens, Schedule: period.Quarterly, Scope: tenant("globex"), Enforcement: budget.Soft,
 		}, 100, "tom", 40, 70},
 		{budget.Budget{
-			Name: "Each user, daily", Description: "One counter for each user of each tenant.",
+			Name: "Each user, daily", Description: new("One counter for each user of each tenant."),
 			Metric: usage.Tokens, Schedule: period.Daily, Enforcement: budget.Soft,
 			Scope: budget.Scope{usage.Tenant: budget.Each, usage.User: budget.Each},
 		}, 90, "mia", 82, 89},
 		{budget.Budget{
-			Name: "Acme's users, weekly", Description: "Ada has a budget of her own.", Metric: usage.Dollars, Schedule: period.Weekly,
+			Name: "Acme's users, weekly", Description: new("Ada has a budget of her own."), Metric: usage.Dollars, Schedule: period.Weekly,
 			Scope:  budget.Scope{usage.Tenant: "acme", usage.User: budget.Each},
 			Except: budget.Except{usage.User: []string{"ada"}},
 		}, 80, "tom", 30, 70},
@@ -190,7 +190,7 @@ func (d *demo) budgets() []planned {
 			Scope: budget.Scope{usage.Resource: budget.Each},
 		}, 65, "mia", 50, 75},
 		{budget.Budget{
-			Name: "Code assistant, launch", Description: "For a quarter, whatever the months say.", Metric: usage.Dollars,
+			Name: "Code assistant, launch", Description: new("For a quarter, whatever the months say."), Metric: usage.Dollars,
 			Schedule: period.Lifetime, StartsAt: d.ago(60), EndsAt: d.ago(-30), MinHold: dec("5"),
 			Scope: budget.Scope{usage.Tenant: "acme", usage.Resource: sonnet},
 		}, 60, "mia", 91, 96},
@@ -199,7 +199,7 @@ func (d *demo) budgets() []planned {
 			Enforcement: budget.Soft,
 		}, 90, "mia", 103, 125},
 		{budget.Budget{
-			Name: "Globex batch jobs, daily", Description: "Switched off until the new key is there.", Metric: usage.Requests,
+			Name: "Globex batch jobs, daily", Description: new("Switched off until the new key is there."), Metric: usage.Requests,
 			Schedule: period.Daily, Disabled: true, Scope: budget.Scope{usage.Tenant: "globex", usage.APIKey: "globex-batch"},
 		}, 40, "tom", 103, 160},
 		{budget.Budget{
@@ -253,7 +253,7 @@ func (d *demo) changes() []action {
 		}},
 		{"another description", d.ago(25), func(ctx context.Context) error {
 			_, err := d.ledger.By("tom").Update(ctx, d.ids["Acme, monthly"], func(b *budget.Budget) error {
-				b.Description = "Agreed with Ada for this year."
+				b.Description = new("Agreed with Ada for this year.")
 				return nil
 			})
 			return err

@@ -21,11 +21,12 @@ import (
 // A budgetPage is how one budget stands, and one of its counters if it has many.
 type budgetPage struct {
 	*frame
-	ID, Name, Description string
-	Badges                []string
-	Value                 string // which counter is shown; "": it has only one
-	From, To              *moment
-	Period                string
+	ID, Name    string
+	Description *string // nil: none
+	Badges      []string
+	Value       string // which counter is shown; "": it has only one
+	From, To    *moment
+	Period      string
 
 	Bar                                      bar
 	Used, Limit, Reserved, Available, Denied quantity
