@@ -58,7 +58,7 @@ func newFurnished(t *testing.T, change ...func(*config)) *furnished {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	must(err)
 	f.acme = create(budget.Budget{
-		Name: "Acme, all models", Description: "What the contract says.\nReviewed each quarter.", Metric: usage.Dollars, Limit: *amount("150"),
+		Name: "Acme, all models", Description: new("What the contract says.\nReviewed each quarter."), Metric: usage.Dollars, Limit: *amount("150"),
 		Schedule: period.Monthly.In(berlin), Scope: budget.Scope{usage.Tenant: "acme"}, Owner: "root", CreatedBy: "admin",
 	})
 	create(budget.Budget{
