@@ -47,6 +47,35 @@ func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
 	}
 }
 
+func TestPagesOfOtherOriginsChangeNothing(t *testing.T) {
+	const body = `{"name": "Acme"}`
+	foreign := []string{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site"}
+	w := newWorld(t)
+	w.want(403, "", "admin", "PUT", "/api/v1/tenants/acme", body, foreign...)
+	w.want(404, "", "admin", "GET", "/api/v1/tenants/acme", "")
+
+	open := newWorld(t, func(c *config) { c.CORS = []string{"https://app.example"} })
+	open.want(403, "", "admin", "PUT", "/api/v1/tenants/acme", body, foreign...)
+	friendly := []string{"Origin: https://app.example", "Sec-Fetch-Site: cross-site"}
+	a := open.want(200, "", "admin", "PUT", "/api/v1/tenants/acme", body, friendly...)
+	if got := a.header.Get("Access-Control-Allow-Origin"); got != "https://app.example" {
+		t.Errorf("Access-Control-Allow-Origin is %q", got)
+	}
+	preflight := open.do("", "OPTIONS", "/api/v1/tenants/acme", "", "Origin: https://app.example",
+		"Access-Control-Request-Method: PUT", "Access-Control-Request-Headers: authorization,content-type")
+	if got := preflight.header.Get("Access-Control-Allow-Methods"); got != "PUT" {
+		t.Errorf("a preflight allows %q, want PUT", got)
+	}
+	if a := open.do("", "OPTIONS", "/api/v1/tenants/acme", "", foreign[0], "Access-Control-Request-Method: PUT"); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("a preflight of another origin: %v", a.header)
+	}
+}
+
+func TestWhatIsTooLargeIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.want(413, "", "admin", "PUT", "/api/v1/tenants/acme", `{"name": "`+strings.Repeat("x", 2<<20)+`"}`)
+}
+
 // What the server writes down about requests is read by more people than those who may know tokens.
 func TestNoSecretIsLogged(t *testing.T) {
 	w := newWorld(t)
