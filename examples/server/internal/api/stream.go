@@ -27,10 +27,9 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, s *stream) {
 		return
 	}
 	out := &patient{Writer: w, deadlines: http.NewResponseController(w)}
-	// Else the server's time for reading requests would end the request, and its time for answers the answer.
-	err := out.deadlines.SetReadDeadline(time.Time{})
-	if err == nil || errors.Is(err, http.ErrNotSupported) {
-		err = s.write(out)
+	err := s.write(out)
+	if err == nil {
+		err = out.extend() // for what is still to be flushed
 	}
 	if err != nil {
 		a.Log.WarnContext(r.Context(), "an answer was broken off", "path", r.URL.Path, "error", err)
@@ -38,15 +37,23 @@ func (a *API) stream(w http.ResponseWriter, r *http.Request, s *stream) {
 	}
 }
 
-// patient gives each write the same time, instead of one time for all.
+// patient gives each write the same time, instead of the server's one time for all.
 type patient struct {
 	io.Writer
 	deadlines *http.ResponseController
 }
 
 func (p *patient) Write(text []byte) (int, error) {
-	if err := p.deadlines.SetWriteDeadline(time.Now().Add(patience)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := p.extend(); err != nil {
 		return 0, err
 	}
 	return p.Writer.Write(text)
+}
+
+func (p *patient) extend() error {
+	err := p.deadlines.SetWriteDeadline(time.Now().Add(patience))
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
 }
