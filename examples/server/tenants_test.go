@@ -26,8 +26,10 @@ func TestTenants(t *testing.T) {
 		w.want(200, with(named, `"slug": null`), "admin", "PUT", "/api/v1/tenants/acme", `{"slug": null}`)
 		w.want(200, with(named, `"slug": null, "name": "acme"`), "admin", "PUT", "/api/v1/tenants/acme", `{"name": ""}`)
 
-		for _, body := range []string{``, `[]`, `null`, `{"name": 1}`, `{"name": "a\nb"}`, `{"name": "\ud800"}`, `{"id": "other"}`,
-			`{"nickname": "x"}`, `{"name": "` + strings.Repeat("ä", 101) + `"}`, `{"slug": "` + strings.Repeat("s", 101) + `"}`} {
+		for _, body := range []string{
+			``, `[]`, `null`, `{"name": 1}`, `{"name": "a\nb"}`, `{"name": "\ud800"}`, `{"id": "other"}`,
+			`{"nickname": "x"}`, `{"name": "` + strings.Repeat("ä", 101) + `"}`, `{"slug": "` + strings.Repeat("s", 101) + `"}`,
+		} {
 			w.want(422, "", "admin", "PUT", "/api/v1/tenants/acme", body)
 			w.want(422, "", "admin", "PUT", "/api/v1/tenants/new", body)
 		}
