@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/purser-go/purser/examples/internal/browser"
@@ -28,7 +29,7 @@ type visit struct {
 }
 
 // often is how soon the pages of tests ask for their figures anew.
-const often = 50 * time.Millisecond
+const often = 200 * time.Millisecond
 
 func TestPage(t *testing.T) {
 	if testing.Short() {
@@ -46,6 +47,7 @@ func TestPage(t *testing.T) {
 		"a session that ends leads to the sign-in":        (*visit).testSessionEnds,
 		"the overview tells what was used":                (*visit).testOverview,
 		"a budget's page tells all of it":                 (*visit).testBudget,
+		"budgets are chosen by metric, state and owner":   (*visit).testFilter,
 		"an organization's page tells all of it":          (*visit).testTenant,
 		"a budget with many counters shows each":          (*visit).testCounters,
 		"colours are chosen and kept":                     (*visit).testTheme,
@@ -158,6 +160,16 @@ func (v *visit) open(path string) {
 	v.do(chromedp.Navigate(v.f.url + path))
 }
 
+// leave does what leads to another page, and waits until that is there.
+func (v *visit) leave(action chromedp.Action[chromedp.Void]) {
+	v.t.Helper()
+	ctx, cancel := context.WithTimeout(v.Tab, time.Minute)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.WaitEvent(page.LoadEventFired, nil, action)); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
 // signIn signs in and goes to a path.
 func (v *visit) signIn(token, path string) {
 	v.t.Helper()
@@ -215,6 +227,27 @@ func (v *visit) testOverview() {
 	v.want(`document.querySelector("#budgets .bar.warning").getAttribute("aria-label")`, "81.1 % used, warning, 6.5 % reserved, going to 175.8 %")
 	v.want(`document.querySelectorAll("#days canvas").length`, "1")
 	v.want(`document.querySelectorAll("#days-plot tbody tr").length`, "31")
+}
+
+func (v *visit) testFilter() {
+	names := func() string {
+		return v.eval(`[...document.querySelectorAll("#budgets tbody th a")].map((a) => a.textContent).join()`)
+	}
+	show := func(script, want string) {
+		v.t.Helper()
+		v.eval(script + `, true`)
+		v.leave(chromedp.Click(chromedp.CSS(".filter button")))
+		if got := names(); got != want {
+			v.t.Errorf("after %s there are %s, want %s", script, got, want)
+		}
+	}
+	v.signIn("admin", "/")
+	show(`document.getElementById("filter-metric").value = "requests"`, "Everything, to watch,Each user, daily")
+	show(`document.getElementById("filter-state").value = "disabled"`, "")
+	show(`document.querySelector(".filter").reset(), document.getElementById("filter-metric").value = "", document.getElementById("filter-state").value = "enabled", document.getElementById("filter-owner").value = "ada"`, "Batch key")
+	v.want(`document.getElementById("filter-owner").value`, "ada")
+	v.open("/?metric=nonsense&state=x&owner=&budgets=-3")
+	v.want(`document.querySelectorAll("#budgets tbody tr").length`, "10")
 }
 
 func (v *visit) testBudget() {

@@ -175,7 +175,7 @@ func newBudgetPage(f *frame, s budget.Status) *budgetPage {
 func facts(b budget.Budget, zone *time.Location) []fact {
 	all := []fact{
 		{"Counts", coverage(b.Scope)},
-		{"Metric", string(b.Metric)},
+		{"Metric", metricName(b.Metric)},
 		{"Period", scheduleName(b) + ", " + zone.String()},
 		{"Enforcement", string(b.Enforcement)},
 		{"Warns from", percentOf(b.Thresholds.WarningPercent())},
@@ -212,7 +212,7 @@ func momentText(zone *time.Location, t time.Time) string {
 func editFields(b budget.Budget) []field {
 	return fields("edit", []field{
 		{Name: "name", Label: "Name", Value: b.Name},
-		{Name: "limit_amount", Label: "Limit", Hint: "in " + string(b.Metric), Value: b.Limit.String(), Number: true},
+		{Name: "limit_amount", Label: "Limit", Hint: "in " + metricName(b.Metric), Value: b.Limit.String(), Number: true},
 		{Name: "alert_threshold_percent", Label: "Warn from", Hint: "in percent", Value: b.Thresholds.WarningPercent().String(), Number: true},
 		{Name: "critical_percent", Label: "Critical from", Hint: "in percent", Value: b.Thresholds.CriticalPercent().String(), Number: true},
 	})

@@ -129,6 +129,8 @@ func valueName(v budget.Value) string {
 	return strings.Join(parts, ", ")
 }
 
+func metricName(m usage.Metric) string { return strings.ReplaceAll(string(m), "_", " ") }
+
 func named(d usage.Dimension) string { return strings.ReplaceAll(string(d), "_", " ") }
 
 // scheduleName says how often a budget begins anew; its zone stands elsewhere.

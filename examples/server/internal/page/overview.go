@@ -24,6 +24,7 @@ type overview struct {
 	ShowAccounts bool
 	Accounts     []accountRow
 	AccountPager pager
+	Filter       filter
 	Budgets      []budgetRow
 	BudgetPager  pager
 	Alerts       []alertRow
@@ -52,8 +53,10 @@ func (h *Page) overview(r *http.Request, f *frame) (any, error) {
 			return nil, err
 		}
 	}
+	var q budget.Query
 	var ids []string
-	if v.Budgets, ids, v.BudgetPager, err = h.listBudgets(r, f, visible(f.caller)); err != nil {
+	q, v.Filter = filtered(r, visible(f.caller))
+	if v.Budgets, ids, v.BudgetPager, err = h.listBudgets(r, f, q); err != nil {
 		return nil, err
 	}
 	if len(ids) > 0 {

@@ -61,7 +61,7 @@ func bucketTitle(b usage.Bucket) string {
 // historyPlot plots what a budget counted.
 func historyPlot(b budget.Budget, points []budget.HistoryPoint) plot {
 	p := plot{
-		ID: "history-plot", Caption: "Usage per day, in " + string(b.Metric), First: "Day", Unit: unitOf(b.Metric),
+		ID: "history-plot", Caption: "Usage per day, in " + metricName(b.Metric), First: "Day", Unit: unitOf(b.Metric),
 		Series: []series{{"Used", "bars"}, {"Tokens", ""}, {"Requests", ""}, {"Cost", ""}},
 	}
 	for _, point := range points {
@@ -95,7 +95,7 @@ func courseBucket(p period.Bounds) usage.Bucket {
 func coursePlot(projection budget.Projection, by usage.Bucket, points []budget.HistoryPoint) plot {
 	b, now := projection.Status.Budget, projection.Pace.At
 	p := plot{
-		ID: "course-plot", Caption: "Used by the end of each " + string(by) + ", in " + string(b.Metric),
+		ID: "course-plot", Caption: "Used by the end of each " + string(by) + ", in " + metricName(b.Metric),
 		First: bucketTitle(by), Unit: unitOf(b.Metric),
 		Series: []series{{"Used", "line"}, {"Expected", "dashes"}, {"At least", "low"}, {"At most", "high"}, {"Limit", "limit"}},
 	}

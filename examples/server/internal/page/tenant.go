@@ -9,6 +9,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/examples/server/internal/access"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -68,7 +69,7 @@ func (h *Page) tenant(r *http.Request, f *frame) (any, error) {
 		return nil, err
 	}
 	q := budget.Query{Scope: budget.Scope{usage.Tenant: budget.Selector(id)}}
-	if !f.caller.May("platform:budgets:read") {
+	if !f.caller.May(access.Read) {
 		q.Owner = &f.caller.User
 	}
 	v.Budgets, _, v.BudgetPager, err = h.listBudgets(r, f, q)
