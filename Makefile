@@ -58,6 +58,10 @@ lint: ## golangci-lint (GOLANGCI_LINT=golangci-lint takes an installed one)
 fmt: ## format the code as lint wants it
 	$(GOLANGCI_LINT) fmt
 
+.PHONY: screenshots
+screenshots: chromium ## pictures of the server's page with its demo, in docs/screenshots
+	go run ./examples/internal/screenshots
+
 .PHONY: tools
 tools:
 	@.ci/tools

@@ -113,7 +113,7 @@ func (v *visit) testNewLicense() {
 	v.write("make-token_budget_usd", "250.50")
 	v.write("make-budget_warning_percent", "66.5"+kb.Enter)
 	v.wait(`document.querySelector("#license").textContent.includes("of 20,000 credits")`)
-	v.wantText("#license", "Since 2026-03-15 09:30", "of $250.50", "0.0 % ok", "Per credit $0.05", "Warns from 66.5 %")
+	v.wantText("#license", "since 2026-03-15 09:30", "of $250.50", "0.0 % ok", "Per credit $0.05", "Warns from 66.5 %")
 	tenant, err := v.f.ledger.Tenant(v.t.Context(), "initech")
 	if err != nil {
 		v.t.Fatal(err)

@@ -149,7 +149,7 @@ func newBudgetPage(f *frame, s budget.Status) *budgetPage {
 	v := &budgetPage{
 		frame: f, ID: b.ID, Name: b.Name, Description: b.Description, Badges: badges(b), Value: valueName(s.Value),
 		From: boundary(f.zone, s.Period.Start), To: boundary(f.zone, s.Period.End), Period: scheduleName(b),
-		Bar: newBar(s, nil), Used: amountOf(b.Metric, s.Used), Limit: amountOf(b.Metric, b.Limit),
+		Bar: newBar(s, nil), Used: amountOf(b.Metric, s.Used), Limit: limitOf(b),
 		Reserved: amountOf(b.Metric, s.Reserved), Available: amountOf(b.Metric, s.Available), Denied: whole(s.Denied),
 		Version: b.Version, Facts: facts(b, f.zone), Enabled: !b.Disabled,
 		ETag: fmt.Sprintf("%q", fmt.Sprint(b.Version)), EditFields: editFields(b),
@@ -191,7 +191,7 @@ func facts(b budget.Budget, zone *time.Location) []fact {
 		all = append(all, fact{"Holds at least", amountOf(b.Metric, b.MinHold).Text})
 	}
 	if b.CostPerCredit.IsPositive() {
-		all = append(all, fact{"Per credit", amountOf(usage.Dollars, b.CostPerCredit).Text})
+		all = append(all, fact{"Per credit", rateOf(b.CostPerCredit).Text})
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Labels)) {
 		all = append(all, fact{"Label " + name, b.Labels[name]})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -24,19 +25,41 @@ type quantity struct {
 // amountOf writes an amount of the metric. Dollars and credits are rounded half up to two places, to all where there would be
 // nothing left; all else is exact.
 func amountOf(m usage.Metric, d decimal.Decimal) quantity {
+	q := countOf(m, d)
+	switch m {
+	case usage.Dollars:
+	case usage.InputTokens, usage.OutputTokens:
+		q.Text += " tokens"
+	default:
+		q.Text += " " + string(m)
+	}
+	return q
+}
+
+// countOf is amountOf without a unit, where that stands elsewhere; dollars are never without.
+func countOf(m usage.Metric, d decimal.Decimal) quantity {
 	q := quantity{Exact: d.String()}
 	switch m {
 	case usage.Dollars:
 		q.Text = dollars(rounded(d))
 	case usage.Credits:
-		q.Text = grouped(rounded(d)) + " credits"
-	case usage.InputTokens, usage.OutputTokens:
-		q.Text = grouped(d) + " tokens"
+		q.Text = grouped(rounded(d))
 	default:
-		q.Text = grouped(d) + " " + string(m)
+		q.Text = grouped(d)
 	}
 	return q
 }
+
+// limitOf writes the limit of a budget. The largest that there is limits nothing: so are credits counted that have no limit.
+func limitOf(b budget.Budget) quantity {
+	if b.Limit.Equal(b.Metric.Decimal(math.MaxInt64)) {
+		return quantity{Text: "no limit", Exact: b.Limit.String()}
+	}
+	return amountOf(b.Metric, b.Limit)
+}
+
+// rateOf writes a price in dollars with all its places.
+func rateOf(d decimal.Decimal) quantity { return quantity{Text: dollars(d), Exact: d.String()} }
 
 func rounded(d decimal.Decimal) decimal.Decimal {
 	if two := d.Round(2); !two.IsZero() {

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -37,6 +38,19 @@ func TestAmountOf(t *testing.T) {
 				t.Errorf("amountOf(%s, %s) (-want +got):\n%s", test.metric, test.amount, diff)
 			}
 		})
+	}
+}
+
+func TestLimitsThatLimitNothingHaveNoNumber(t *testing.T) {
+	for _, m := range usage.Metrics() {
+		none := budget.Budget{Metric: m, Limit: m.Decimal(math.MaxInt64)}
+		if got := limitOf(none).Text; got != "no limit" {
+			t.Errorf("%s: the largest limit reads %q", m, got)
+		}
+		less := budget.Budget{Metric: m, Limit: m.Decimal(math.MaxInt64 - 1)}
+		if got := limitOf(less); got != amountOf(m, less.Limit) {
+			t.Errorf("%s: a lower limit reads %q", m, got.Text)
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ func newBudgetRow(row budget.Row, f *frame) budgetRow {
 	going := onPace(row.Status, f.now)
 	view := budgetRow{
 		Link: budgetLink(b.ID, nil), Name: b.Name, Covers: coverage(b.Scope), Period: scheduleName(b), Badges: badges(b),
-		Used: amountOf(b.Metric, row.Used), Limit: amountOf(b.Metric, b.Limit), Bar: newBar(row.Status, going),
+		Used: countOf(b.Metric, row.Used), Limit: limitOf(b), Bar: newBar(row.Status, going),
 		Resets: boundary(zone, row.Period.End),
 	}
 	var notes []string
@@ -203,7 +203,7 @@ func (h *Page) listSpenders(ctx context.Context, q budget.TopQuery, dimensions .
 		top := spenders{By: spenderTitles[d], Unit: metricTitles[q.Metric]}
 		for _, g := range groups {
 			used := q.Metric.Decimal(q.Metric.Of(g.Totals))
-			top.Rows = append(top.Rows, spender{g.Key, amountOf(q.Metric, used), whole(g.Requests)})
+			top.Rows = append(top.Rows, spender{g.Key, countOf(q.Metric, used), whole(g.Requests)})
 		}
 		all = append(all, top)
 	}

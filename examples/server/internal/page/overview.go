@@ -144,7 +144,7 @@ func shares(a budget.Account) (credits, money *shareView) {
 	}
 	warning := warningPercent(*a.License)
 	view := func(m usage.Metric, used, limit decimal.Decimal) *shareView {
-		return &shareView{amountOf(m, used), amountOf(m, limit), accountBar(used, limit, warning)}
+		return &shareView{countOf(m, used), amountOf(m, limit), accountBar(used, limit, warning)}
 	}
 	if a.CreditsPercent != nil {
 		credits = view(usage.Credits, a.License.CreditsUsed, *a.License.CreditsTotal)

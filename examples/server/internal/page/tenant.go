@@ -100,7 +100,7 @@ func newLicenseView(a budget.Account, zone *time.Location) *licenseView {
 	}
 	v.Credits, v.Money = shares(a)
 	if x.CostPerCredit != nil {
-		v.PerCredit = new(amountOf(usage.Dollars, *x.CostPerCredit))
+		v.PerCredit = new(rateOf(*x.CostPerCredit))
 	}
 	return v
 }
