@@ -842,13 +842,13 @@ var budgetParity = []parityRow{
 			}
 		}
 		w.want(200, `{"entries": [{"id": "*", "time": "2026-03-15T11:00:00Z", "user_id": "ada", "tenant": "acme", "action": "create_budget", "resource_type": "budget",
-			"resource_id": "*", "details": "*"}], "next": "*"}`, "admin", "GET", "/api/v1/audit/?size=1", "")
+			"resource_id": "*", "details": "*"}], "next": "*"}`, "admin", "GET", "/api/v1/audit/?limit=1", "")
 		w.want(200, `{"entries": [], "next": null}`, "admin", "GET", "/api/v1/audit?user_id=nobody", "")
 		for _, token := range []string{"ada", "bob", "reader", "updater", "deleter", "recorder"} {
 			w.want(403, `{"type": "about:blank", "title": "Forbidden", "status": 403, "detail": "The permission platform:budgets:admin is missing."}`,
 				token, "GET", "/api/v1/audit", "")
 		}
-		for _, query := range []string{"from=yesterday", "to=2026", "size=0", "size=1001", "after=x", "action=%00", "from=2026-03-15T10:00:00Z&to=2026-03-15T10:00:00Z"} {
+		for _, query := range []string{"from=yesterday", "to=2026", "limit=0", "limit=1001", "after=x", "action=%00", "from=2026-03-15T10:00:00Z&to=2026-03-15T10:00:00Z"} {
 			w.want(422, "", "admin", "GET", "/api/v1/audit?"+query, "")
 		}
 	}},
@@ -1156,7 +1156,7 @@ const spoken = `{
 // wantAudit checks the newest entry of the audit: its action, and these members.
 func (w *world) wantAudit(t testing.TB, action, members string) {
 	t.Helper()
-	a := w.want(200, "", "admin", "GET", "/api/v1/audit?size=1", "")
+	a := w.want(200, "", "admin", "GET", "/api/v1/audit?limit=1", "")
 	var page struct{ Entries []json.RawMessage }
 	if err := json.Unmarshal([]byte(a.body), &page); err != nil {
 		t.Fatal(err)
@@ -1184,7 +1184,7 @@ func (w *world) audit(t testing.TB, query string) []auditEntry {
 			Entries []auditEntry
 			Next    *string
 		}
-		a := w.want(200, "", "admin", "GET", "/api/v1/audit?size=2&"+query+after, "")
+		a := w.want(200, "", "admin", "GET", "/api/v1/audit?limit=2&"+query+after, "")
 		if err := json.Unmarshal([]byte(a.body), &page); err != nil {
 			t.Fatal(err)
 		}

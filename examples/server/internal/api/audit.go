@@ -42,12 +42,12 @@ func listAudit(c *call) (any, error) {
 	target, targetErr := c.text("resource_id")
 	from, fromErr := c.time("from")
 	to, toErr := c.time("to")
-	size, sizeErr := c.number("size", 100, 1, 1000)
+	limit, limitErr := c.number("limit", defaultPage, 1, maxPage)
 	after, afterErr := c.after()
 	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
 		toErr = invalid.Field("to", "must be after from")
 	}
-	if err := errors.Join(actionErr, userErr, targetErr, fromErr, toErr, sizeErr, afterErr); err != nil {
+	if err := errors.Join(actionErr, userErr, targetErr, fromErr, toErr, limitErr, afterErr); err != nil {
 		return nil, err
 	}
 	if !c.caller.May(access.Admin) {
@@ -55,7 +55,7 @@ func listAudit(c *call) (any, error) {
 	}
 	q := budget.AuditQuery{
 		Action: action, Actor: user, Target: target,
-		Span: period.Bounds{Start: from, End: to}, Limit: size + 1, // one more tells whether there is a next page
+		Span: period.Bounds{Start: from, End: to}, Limit: limit + 1, // one more tells whether there is a next page
 	}
 	if !c.caller.Platform() {
 		q.Tenant = &c.caller.Tenant
@@ -71,9 +71,9 @@ func listAudit(c *call) (any, error) {
 		Entries []auditAnswer `json:"entries"`
 		Next    *string       `json:"next"`
 	}{Entries: []auditAnswer{}}
-	if len(found) > size {
-		found = found[:size]
-		answer.Next = cursor{Time: found[size-1].Time, ID: found[size-1].ID}.next()
+	if len(found) > limit {
+		found = found[:limit]
+		answer.Next = cursor{Time: found[limit-1].Time, ID: found[limit-1].ID}.next()
 	}
 	for i := range found {
 		answer.Entries = append(answer.Entries, newAuditAnswer(&found[i]))
