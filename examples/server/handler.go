@@ -11,6 +11,7 @@ import (
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/examples/server/internal/access"
 	"github.com/purser-go/purser/examples/server/internal/api"
+	"github.com/purser-go/purser/examples/server/internal/openapi"
 	"github.com/purser-go/purser/examples/server/internal/page"
 	"github.com/purser-go/purser/examples/server/internal/secure"
 	"github.com/purser-go/purser/internal/invalid"
@@ -39,6 +40,7 @@ func newHandler(c config) (http.Handler, error) {
 		Ledger: c.Ledger, Guard: c.Guard, Now: c.Now, Zone: c.Zone, Log: c.Log, AlwaysTooMany: c.AlwaysTooMany,
 	})
 	a.Register(mux)
+	openapi.Register(mux)
 	page.New(page.Options{Ledger: c.Ledger, Guard: c.Guard, Now: c.Now, Zone: c.Zone, Refresh: c.Refresh, Log: c.Log}).Register(mux)
 	mux.Handle("GET /metrics", c.Metrics.handler())
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
