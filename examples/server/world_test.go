@@ -213,7 +213,9 @@ func (w *world) do(token, method, path, body string, header ...string) answer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return answer{answered.StatusCode, answered.Header, string(text)}
+	a := answer{answered.StatusCode, answered.Header, string(text)}
+	checkDescribed(w.t, r, body, a)
+	return a
 }
 
 // want sends a request as do does, and checks the status and the body. The wanted body is literal JSON, in which "*" stands
