@@ -53,6 +53,7 @@ func newHandler(c config) (http.Handler, error) {
 			return nil, invalid.Field("--cors", "%v", err)
 		}
 	}
+	protection.SetDenyHandler(http.HandlerFunc(a.ForeignPage))
 	h = protection.Handler(h)
 	if len(c.CORS) > 0 {
 		h = cors.New(cors.Options{

@@ -51,7 +51,8 @@ func TestPagesOfOtherOriginsChangeNothing(t *testing.T) {
 	const body = `{"name": "Acme"}`
 	foreign := []string{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site"}
 	w := newWorld(t)
-	w.want(403, "", "admin", "PUT", "/api/v1/tenants/acme", body, foreign...)
+	w.want(403, `{"type": "about:blank", "title": "Forbidden", "status": 403, "detail": "A page of another origin may not do this."}`,
+		"admin", "PUT", "/api/v1/tenants/acme", body, foreign...)
 	w.want(404, "", "admin", "GET", "/api/v1/tenants/acme", "")
 
 	open := newWorld(t, func(c *config) { c.CORS = []string{"https://app.example"} })

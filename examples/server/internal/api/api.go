@@ -116,6 +116,11 @@ func (a *API) unknown(mux *http.ServeMux, w http.ResponseWriter, r *http.Request
 	})
 }
 
+// ForeignPage refuses what a page of another origin made a browser send.
+func (a *API) ForeignPage(w http.ResponseWriter, r *http.Request) {
+	a.fail(w, r, &Problem{Status: http.StatusForbidden, Detail: "A page of another origin may not do this."})
+}
+
 // requestTimeout is how long a request may take but for those that stream.
 const requestTimeout = 30 * time.Second
 
