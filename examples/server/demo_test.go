@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -81,6 +82,34 @@ func TestTheDemoShowsEverythingThereIs(t *testing.T) {
 				t.Errorf("the same now makes something else (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestADatabaseKeepsItsZoneAndItsContents(t *testing.T) {
+	if testing.Short() {
+		t.Skip("records 20,000 events")
+	}
+	dir := t.TempDir()
+	var bodies []string
+	for _, flags := range [][]string{
+		{"--demo", "--now", "2026-03-31T22:30:00Z", "--zone", "Europe/Berlin"}, // where it is April
+		{"--demo", "--now", "2026-03-31T22:30:00Z"},
+	} {
+		s := start(t, dir, flags...)
+		status, body := s.get(t, "/api/token-usage/acme/current", s.token)
+		if status != http.StatusOK || !strings.HasPrefix(body, `{"year_month":"2026-04",`) {
+			t.Errorf("%v: %d %s", flags, status, body)
+		}
+		bodies = append(bodies, body)
+		s.stop(t)
+		for _, line := range []string{"has contents already", "the database keeps the zone that it was made with"} {
+			if again := len(bodies) == 2; strings.Contains(s.stderr.String(), line) != again {
+				t.Errorf("%v: %q is said: %v", flags, line, !again)
+			}
+		}
+	}
+	if bodies[0] != bodies[1] {
+		t.Errorf("first\n%s\nand then\n%s", bodies[0], bodies[1])
 	}
 }
 
