@@ -2,6 +2,7 @@ package demo
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ import (
 // Rule says in a few lines what is real of the usage and how the rest is made up.
 const Rule = `Tokens, the minute and second of each request, and prices (pydantic/genai-prices, MIT) are real. Invented by fixed rules are
   days      the requests of one hour are thinned and spread over 120 days: more by day than by night, fewer at weekends, more
-            and more towards now; each stands for 400 like it
+            and more towards now, from day to day half as uneven as that hour's minutes were; each stands for 400 like it
   tenants   acme, globex and initech, and hooli for every twelfth request; their users and keys
   models    by tenant; three fifths of what is sent to Claude are read from the cache, a tenth is written to it
   runs      every twenty-fifth request ends one`
@@ -45,7 +46,7 @@ const (
 
 // traffic returns the events of the days before now, ascending by time.
 func traffic(now time.Time) ([]usage.Event, error) {
-	requests, err := thinned()
+	requests, busy, err := thinned()
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +60,8 @@ func traffic(now time.Time) ([]usage.Event, error) {
 	due := 0.0
 	for hour := begin; hour.Before(now); hour = hour.Add(time.Hour) {
 		grown := growsFrom + growsBy*hour.Sub(begin).Hours()/(24*days)
-		for due += perDay / 24 * grown * byHour[hour.Hour()] * byWeekday[hour.Weekday()]; due >= 1; due-- {
+		day := 0.5 + 0.5*busy[int(hour.Sub(begin)/(24*time.Hour))%len(busy)]
+		for due += perDay / 24 * day * grown * byHour[hour.Hour()] * byWeekday[hour.Weekday()]; due >= 1; due-- {
 			n := len(events)
 			request := requests[n%len(requests)]
 			e, err := event(n, request, prices)
@@ -75,21 +77,28 @@ func traffic(now time.Time) ([]usage.Event, error) {
 	return events[:end], nil
 }
 
-// thinned returns the requests of the trace in an order in which those that follow each other are far apart.
-func thinned() ([]usage.Event, error) {
+// thinned returns the requests of the trace in an order in which those that follow each other are far apart, and how busy each
+// whole minute of the trace was: 1 on average.
+func thinned() (requests []usage.Event, busy []float64, err error) {
 	var all []usage.Event
+	perMinute := make(map[time.Time]int)
 	for e, err := range trace.Events() {
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		all = append(all, e)
+		perMinute[e.Time.Truncate(time.Minute)]++
 	}
-	const stride = 17_419 // by the golden ratio, so that their minutes are spread, and with no divisor in common with how many they are
-	requests := make([]usage.Event, len(all))
-	for i := range requests {
-		requests[i] = all[i*stride%len(all)]
+	const stride = 17_419 // by the golden ratio, and with no divisor in common with how many there are
+	for i := range all {
+		requests = append(requests, all[i*stride%len(all)])
 	}
-	return requests, nil
+	whole := slices.SortedFunc(maps.Keys(perMinute), time.Time.Compare)[1 : len(perMinute)-1]
+	mean := float64(len(all)) / float64(len(perMinute))
+	for _, minute := range whole {
+		busy = append(busy, float64(perMinute[minute])/mean)
+	}
+	return requests, busy, nil
 }
 
 // models are what tenants use for the two services of the trace.
