@@ -26,6 +26,7 @@ type Alert struct {
 	Budget     string
 	BudgetName string
 	Owner      string                     // the budget's
+	Tenant     string                     // that the budget is about; "": none in particular
 	Labels     map[string]string          // the budget's
 	Value      string                     // which of the budget's counters, as the budget encodes it; "" if it has only one
 	Scope      map[usage.Dimension]string // what that counter counts: the budget's scope, with the value in the place of each

@@ -23,6 +23,7 @@ type alertJSON struct {
 	Budget      string                     `json:"budget"`
 	BudgetName  string                     `json:"budget_name"`
 	Owner       string                     `json:"owner"`
+	Tenant      string                     `json:"tenant"`
 	Labels      map[string]string          `json:"labels"`
 	Scope       map[usage.Dimension]string `json:"scope"`
 	PeriodStart time.Time                  `json:"period_start"`
@@ -41,7 +42,7 @@ type alertJSON struct {
 func (a Alert) MarshalJSON() ([]byte, error) {
 	written := alertJSON{
 		ID: a.ID, At: a.At, Kind: a.Kind, Level: a.Level, Left: a.Left,
-		Budget: a.Budget, BudgetName: a.BudgetName, Owner: a.Owner, Labels: orEmpty(a.Labels), Scope: orEmpty(a.Scope),
+		Budget: a.Budget, BudgetName: a.BudgetName, Owner: a.Owner, Tenant: a.Tenant, Labels: orEmpty(a.Labels), Scope: orEmpty(a.Scope),
 		PeriodStart: a.Period.Start, PeriodEnd: a.Period.End,
 		Metric: a.Metric, Used: number(a.Metric.Decimal(a.Used)), Limit: number(a.Metric.Decimal(a.Limit)),
 		Expected: a.Expected, Late: a.Late, Superseded: a.Superseded, Message: a.Message,

@@ -113,7 +113,7 @@ func TestAnAlertSaysWhatHappened(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []alert.Alert{{
-		ID: "id-0003", Budget: b.ID, BudgetName: "Acme", Owner: "finance", Labels: map[string]string{"team": "ml"},
+		ID: "id-0003", Budget: b.ID, BudgetName: "Acme", Owner: "finance", Tenant: "acme", Labels: map[string]string{"team": "ml"},
 		Value: "4:user2:u1", Scope: map[usage.Dimension]string{"tenant": "acme", "user": "u1"},
 		Period: period.Monthly.Bounds(noon), Kind: alert.Threshold,
 		Threshold: dec("80"), Level: alert.Warning, Metric: usage.Dollars, Used: 4_520_000_000, Limit: 5_650_000_000, At: f.now,

@@ -77,6 +77,7 @@ func (ch change) alert(c *core, kind alert.Kind, mark alert.Mark, level alert.Le
 		Budget:     d.ID,
 		BudgetName: d.Name,
 		Owner:      d.Owner,
+		Tenant:     d.tenant(),
 		Labels:     d.Labels,
 		Value:      ch.key.Value,
 		Scope:      d.Scope.with(value),

@@ -44,6 +44,12 @@ func (q AlertQuery) validate() error {
 	for _, id := range q.IDs {
 		errs = append(errs, invalid.Name("ids", id))
 	}
+	if q.Owner != nil {
+		errs = append(errs, invalid.OptionalName("owner", *q.Owner))
+	}
+	if q.Tenant != nil {
+		errs = append(errs, invalid.OptionalName("tenant", *q.Tenant))
+	}
 	return errors.Join(append(errs, invalid.OptionalName("sink", q.Sink), q.After.validate())...)
 }
 

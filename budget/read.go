@@ -308,6 +308,7 @@ func (l *Ledger) Alerts(ctx context.Context, q AlertQuery) (alerts []alert.Alert
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
+	q.Since = micros(q.Since)
 	err = l.view(ctx, "read alerts", func(r ReadTx) (err error) {
 		alerts, err = r.Alerts(ctx, q)
 		return err

@@ -461,6 +461,9 @@ type TenantQuery struct {
 type AlertQuery struct {
 	Budgets  []string      // of these budgets; nil: of all
 	IDs      []string      // only these; nil: any
+	Owner    *string       // only of budgets of this owner; "" is no owner
+	Tenant   *string       // only of budgets that are about this tenant; "" is those about none in particular
+	Since    time.Time     // only those that were made then or later; zero: any
 	Kinds    []alert.Kind  // only of these kinds; nil: of any
 	Level    alert.Level   // only of this level or a higher one; resolved ones by the level that was left, if that is higher
 	Unrouted bool          // only those that are to be routed

@@ -14,6 +14,9 @@ func (r reader) Alerts(ctx context.Context, q budget.AlertQuery) ([]alert.Alert,
 	selected := filter(slices.Values(found), func(a *alert.Alert) bool {
 		return (q.Budgets == nil || slices.Contains(q.Budgets, a.Budget)) &&
 			(q.IDs == nil || slices.Contains(q.IDs, a.ID)) &&
+			(q.Owner == nil || *q.Owner == a.Owner) &&
+			(q.Tenant == nil || *q.Tenant == a.Tenant) &&
+			!a.At.Before(q.Since) &&
 			(q.Kinds == nil || slices.Contains(q.Kinds, a.Kind)) &&
 			max(a.Level, a.Left) >= q.Level &&
 			(!q.Unrouted || r.isUnrouted(a)) &&

@@ -533,6 +533,9 @@ func (g *generator) queries() queries {
 		tenants:     budget.TenantQuery{IDs: perhaps(g, ids), After: perhaps(g, func() string { return one(g, someIDs) }), Limit: g.IntN(4)},
 		alerts: budget.AlertQuery{
 			Budgets:  perhaps(g, ids),
+			Owner:    perhaps(g, func() *string { return pointer("finance") }),
+			Tenant:   perhaps(g, func() *string { return pointer(names()) }),
+			Since:    perhaps(g, g.time),
 			IDs:      perhaps(g, func() []string { return some(g, 20, g.alerts) }),
 			Kinds:    perhaps(g, func() []alert.Kind { return some(g, 3, someKinds) }),
 			Level:    alert.Level(g.IntN(4)),

@@ -182,14 +182,14 @@ func alertsExact(t *test) {
 		alertOf("b", "plain", func(a *alert.Alert) {
 			a.Kind, a.Threshold, a.Level, a.Episode = alert.Blocked, dec("0"), alert.OK, 0
 			a.Used, a.Limit, a.Late, a.Superseded, a.Message = math.MinInt64, 0, false, false, ""
-			a.Owner, a.Labels, a.Scope, a.Left, a.Expected = "", nil, nil, alert.OK, time.Time{}
+			a.Owner, a.Tenant, a.Labels, a.Scope, a.Left, a.Expected = "", "", nil, nil, alert.OK, time.Time{}
 			a.Period = period.Lifetime.Bounds(noon)
 		}),
 		alertOf("a", "full"),
 	}
 	for i, text := range nasty() {
 		want = append(want, alertOf(text, text, func(a *alert.Alert) {
-			a.At, a.BudgetName, a.Message, a.Owner = at(-i), text, text, text
+			a.At, a.BudgetName, a.Message, a.Owner, a.Tenant = at(-i), text, text, text, text
 			a.Labels, a.Scope = map[string]string{text: text}, map[usage.Dimension]string{usage.Dimension(text): text}
 		}))
 	}
@@ -256,6 +256,15 @@ func alertsSelected(t *test) {
 	equal(t, "of these kinds", []alert.Alert{blocked}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: only, Kinds: []alert.Kind{alert.Blocked, alert.Forecast}}))
 	none(t, "of no kind", read(t, budget.ReadTx.Alerts, budget.AlertQuery{Kinds: []alert.Kind{}}))
 	equal(t, "of this level or a higher one", []alert.Alert{resolved, blocked}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: only, Level: alert.Warning}))
+
+	late := alertOf("e", "6", func(x *alert.Alert) { x.Owner, x.Tenant, x.At = "", "", exact(9) })
+	t.write(budget.Writes{Alerts: []alert.Alert{late}})
+	equal(t, "of budgets without owner", []alert.Alert{late}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Owner: new("")}))
+	equal(t, "of budgets of this owner", []alert.Alert{c}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Owner: new("finance"), Budgets: []string{"c", "e"}}))
+	equal(t, "of budgets that are about no tenant", []alert.Alert{late}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Tenant: new("")}))
+	equal(t, "of budgets that are about this tenant", []alert.Alert{c}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Tenant: new("acme"), Budgets: []string{"c", "e"}}))
+	equal(t, "of that time or later", []alert.Alert{late}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Since: late.At}))
+	none(t, "of a later time", read(t, budget.ReadTx.Alerts, budget.AlertQuery{Since: late.At.Add(time.Microsecond)}))
 	equal(t, "resolved ones by the level that was left", []alert.Alert{resolved}, read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: only, Level: alert.Critical}))
 }
 

@@ -264,6 +264,7 @@ func alertOf(budgetID, id string, changes ...func(*alert.Alert)) alert.Alert {
 		Budget:     budgetID,
 		BudgetName: "Größe",
 		Owner:      "finance",
+		Tenant:     "acme",
 		Labels:     map[string]string{"team": "<é>"},
 		Scope:      map[usage.Dimension]string{usage.Tenant: "acme", usage.User: id},
 		Value:      budget.Value{usage.User: id}.Key(),

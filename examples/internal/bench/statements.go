@@ -23,7 +23,7 @@ var (
 	counterRest  = []string{"adjusted", "pruned", "denied", "would_deny", "episode", "leased", "wanted", "expired", "expired_held"}
 	alertColumns = []string{
 		"id", "budget", "budget_name", "scope_value", "period_start", "period_end", "kind", "threshold", "level", "episode", "metric",
-		"used", "budget_limit", "time", "late", "superseded", "message", "owner", "labels", "scope", "left_level", "routed", "expected_at",
+		"used", "budget_limit", "time", "late", "superseded", "message", "owner", "labels", "scope", "left_level", "routed", "expected_at", "tenant",
 	}
 )
 
@@ -86,7 +86,7 @@ func (c counting) crossed(after int64, now time.Time) []effect {
 		alerts = append(alerts, effect{
 			usage.NewID(), b.ID, b.Name, c.key.Value, bounds.Start.UnixMicro(), bounds.End.UnixMicro(), string(alert.Threshold), mark.Percent.String(),
 			int64(mark.Level), int64(0), string(b.Metric), after, b.limit, now.UnixMicro(), false, false, message, "", "{}", "{}", int64(0), false,
-			time.Time{}.UnixMicro(),
+			time.Time{}.UnixMicro(), string(b.Scope[usage.Tenant]),
 		})
 	}
 	return alerts

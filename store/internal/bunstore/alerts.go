@@ -23,6 +23,7 @@ type alertRow struct {
 	Budget     string `bun:"budget"`
 	BudgetName string `bun:"budget_name"`
 	Owner      string `bun:"owner"`
+	Tenant     string `bun:"tenant"`
 	Labels     string `bun:"labels"`
 	Value      string `bun:"scope_value"`
 	Scope      string `bun:"scope"`
@@ -46,7 +47,7 @@ type alertRow struct {
 
 func newAlertRow(a alert.Alert) alertRow {
 	return alertRow{
-		ID: a.ID, Budget: a.Budget, BudgetName: a.BudgetName, Owner: a.Owner, Labels: encode(a.Labels),
+		ID: a.ID, Budget: a.Budget, BudgetName: a.BudgetName, Owner: a.Owner, Tenant: a.Tenant, Labels: encode(a.Labels),
 		Value: a.Value, Scope: encode(a.Scope),
 		Start: micros(a.Period.Start), End: micros(a.Period.End),
 		Kind: string(a.Kind), Threshold: a.Threshold.String(), Level: int64(a.Level), Left: int64(a.Left), Episode: int64(a.Episode),
@@ -59,7 +60,7 @@ func newAlertRow(a alert.Alert) alertRow {
 func (r *alertRow) alert() (alert.Alert, error) {
 	var p parser
 	a := alert.Alert{
-		ID: r.ID, Budget: r.Budget, BudgetName: r.BudgetName, Owner: r.Owner, Value: r.Value,
+		ID: r.ID, Budget: r.Budget, BudgetName: r.BudgetName, Owner: r.Owner, Tenant: r.Tenant, Value: r.Value,
 		Period: period.Bounds{Start: instant(r.Start), End: instant(r.End)},
 		Kind:   alert.Kind(r.Kind), Threshold: p.decimal("threshold", r.Threshold),
 		Level: alert.Level(r.Level), Left: alert.Level(r.Left), Episode: int(r.Episode),
@@ -91,6 +92,15 @@ func (r *reader) Alerts(ctx context.Context, query budget.AlertQuery) ([]alert.A
 	q := b.newest(b.from("purser_alerts", &rows), query.After, query.Limit)
 	b.among(q, "budget", query.Budgets)
 	b.among(q, "id", query.IDs)
+	if query.Owner != nil {
+		q.Where("owner = ?", b.arg(*query.Owner))
+	}
+	if query.Tenant != nil {
+		q.Where("tenant = ?", b.arg(*query.Tenant))
+	}
+	if !query.Since.IsZero() {
+		q.Where("time >= ?", b.arg(micros(query.Since)))
+	}
 	b.among(q, "kind", texts(query.Kinds))
 	if query.Level > alert.OK {
 		q.Where("(level >= ? OR left_level >= ?)", b.arg(int64(query.Level)), b.arg(int64(query.Level)))

@@ -100,6 +100,14 @@ func TestStatementsUseTheRightIndex(t *testing.T) {
 			_, err := tx.Alerts(ctx, budget.AlertQuery{Limit: 10})
 			return err
 		}},
+		{"the newest alerts about a tenant", "purser_alerts_tenant (tenant=? AND time>?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Alerts(ctx, budget.AlertQuery{Tenant: new("acme"), Since: time.Now(), Limit: 10})
+			return err
+		}},
+		{"the newest alerts of an owner", "purser_alerts_owner (owner=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Alerts(ctx, budget.AlertQuery{Owner: new("ada"), Limit: 10})
+			return err
+		}},
 		{"alerts by their ids", "purser_alerts_id (id=?)", func(ctx context.Context, tx budget.Tx) error {
 			_, err := tx.Alerts(ctx, budget.AlertQuery{IDs: []string{"1"}})
 			return err

@@ -195,7 +195,8 @@ CREATE TABLE purser_alerts (
     id           text COLLATE "C" NOT NULL,
     budget       text COLLATE "C" NOT NULL,
     budget_name  text             NOT NULL,
-    owner        text             NOT NULL,
+    owner        text COLLATE "C" NOT NULL,
+    tenant       text COLLATE "C" NOT NULL,
     labels       text             NOT NULL,
     scope_value  text COLLATE "C" NOT NULL,
     scope        text             NOT NULL,
@@ -220,6 +221,8 @@ CREATE TABLE purser_alerts (
 CREATE INDEX purser_alerts_id ON purser_alerts (id);
 CREATE INDEX purser_alerts_newest ON purser_alerts (time, id);
 CREATE INDEX purser_alerts_budget ON purser_alerts (budget, time, id);
+CREATE INDEX purser_alerts_tenant ON purser_alerts (tenant, time, id);
+CREATE INDEX purser_alerts_owner ON purser_alerts (owner, time, id);
 CREATE INDEX purser_alerts_unrouted ON purser_alerts (time, id) WHERE NOT routed;
 
 -- The ways of alerts to sinks: state 0 is waiting for due_at, 1 claimed until due_at, 2 delivered and 3 dead since due_at.

@@ -194,6 +194,7 @@ CREATE TABLE purser_alerts (
     budget       TEXT    NOT NULL,
     budget_name  TEXT    NOT NULL,
     owner        TEXT    NOT NULL,
+    tenant       TEXT    NOT NULL,
     labels       TEXT    NOT NULL,
     scope_value  TEXT    NOT NULL,
     scope        TEXT    NOT NULL,
@@ -218,6 +219,8 @@ CREATE TABLE purser_alerts (
 CREATE INDEX purser_alerts_id ON purser_alerts (id);
 CREATE INDEX purser_alerts_newest ON purser_alerts (time, id);
 CREATE INDEX purser_alerts_budget ON purser_alerts (budget, time, id);
+CREATE INDEX purser_alerts_tenant ON purser_alerts (tenant, time, id);
+CREATE INDEX purser_alerts_owner ON purser_alerts (owner, time, id);
 CREATE INDEX purser_alerts_unrouted ON purser_alerts (time, id) WHERE NOT routed;
 
 -- The ways of alerts to sinks: state 0 is waiting for due_at, 1 claimed until due_at, 2 delivered and 3 dead since due_at.
