@@ -146,6 +146,20 @@ func standing(ctx context.Context, r ReadTx, d *Definition, stands, a StoredAdju
 	return counters[0], nil
 }
 
+// Adjustments returns the adjustments that the query selects, in ascending order of budget, time and id. Those of a budget that
+// was deleted are gone with it.
+func (l *Ledger) Adjustments(ctx context.Context, q AdjustmentQuery) (found []StoredAdjustment, err error) {
+	if err := q.validate(); err != nil {
+		return nil, fmt.Errorf("read adjustments: %w", err)
+	}
+	q.From = micros(q.From)
+	err = l.view(ctx, "read adjustments", func(r ReadTx) (err error) {
+		found, err = r.Adjustments(ctx, q)
+		return err
+	})
+	return found, err
+}
+
 // canAdjust reports whether the counter can take this adjustment.
 func (t Tally) canAdjust(units int64) error {
 	adjusted, err := addUnits(t.Adjusted, units)

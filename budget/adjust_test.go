@@ -30,6 +30,10 @@ func TestAnAdjustmentIsAFigureOfItsOwn(t *testing.T) {
 	}
 	f.used(b.ID, budget.Value{"user": "u1"}, "7.5")
 	f.used(b.ID, budget.Value{"user": "u2"}, "20")
+	stored, err := f.Adjustments(t.Context(), budget.AdjustmentQuery{Budgets: []string{b.ID}, From: noon.Add(time.Nanosecond)})
+	if err != nil || len(stored) != 1 || stored[0].ID != a.ID || stored[0].Units != -2_500_000_000 {
+		t.Errorf("the adjustments are %+v, %v", stored, err)
+	}
 	points, err := f.History(t.Context(), b.ID, budget.HistoryQuery{})
 	if err != nil || len(points) != 1 || !points[0].Used.Equal(dec("30")) {
 		t.Errorf("adjustments are no usage, the history is %+v: %v", points, err)

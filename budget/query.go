@@ -53,6 +53,17 @@ func (q AlertQuery) validate() error {
 	return errors.Join(append(errs, invalid.OptionalName("sink", q.Sink), q.After.validate())...)
 }
 
+func (q AdjustmentQuery) validate() error {
+	var errs []error
+	for _, id := range q.Budgets {
+		errs = append(errs, invalid.Name("budgets", id))
+	}
+	for _, id := range q.IDs {
+		errs = append(errs, invalid.Name("ids", id))
+	}
+	return errors.Join(errs...)
+}
+
 func (q DeliveryQuery) validate() error {
 	errs := []error{invalid.OptionalName("sink", q.Sink)}
 	for _, id := range q.Alerts {

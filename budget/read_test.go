@@ -178,10 +178,19 @@ func TestQueriesRefuseWhatNothingCanHave(t *testing.T) {
 		"status": {func() error { _, err := f.Status(t.Context(), "", nil); return err }(), []string{"id"}},
 		"alerts": {
 			func() error {
-				_, err := f.Alerts(t.Context(), budget.AlertQuery{Budgets: []string{bad}, After: &budget.TimeCursor{ID: bad}})
+				_, err := f.Alerts(t.Context(), budget.AlertQuery{
+					Budgets: []string{bad}, Owner: new(bad), Tenant: new(bad), After: &budget.TimeCursor{ID: bad},
+				})
 				return err
 			}(),
-			[]string{"budgets", "after"},
+			[]string{"budgets", "owner", "tenant", "after"},
+		},
+		"adjustments": {
+			func() error {
+				_, err := f.Adjustments(t.Context(), budget.AdjustmentQuery{Budgets: []string{bad}, IDs: []string{""}})
+				return err
+			}(),
+			[]string{"budgets", "ids"},
 		},
 		"audit": {
 			func() error {

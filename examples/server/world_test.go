@@ -114,6 +114,14 @@ func newWorldOn(t testing.TB, url string, zone *time.Location, change []func(*co
 		t.Cleanup(func() { s.Close() })
 		w.store = s
 	}
+	w.serve(zone, change)
+	return w
+}
+
+// serve starts a server on the world's store.
+func (w *world) serve(zone *time.Location, change []func(*config)) {
+	t := w.t
+	t.Helper()
 	metrics := newMetrics()
 	w.ledger = budget.NewLedger(w.store, &budget.Options{Now: w.now.Now, Observe: metrics.observe})
 	tokens, err := access.ReadTokens([]byte(people))
@@ -134,7 +142,6 @@ func newWorldOn(t testing.TB, url string, zone *time.Location, change []func(*co
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	w.url = server.URL
-	return w
 }
 
 // A record keeps what many write.

@@ -64,6 +64,9 @@ func New(c Config) *API {
 		a.licenseRoutes(),
 		a.reportRoutes(),
 		a.exportRoutes(),
+		a.figureRoutes(),
+		a.adjustmentRoutes(),
+		a.alertRoutes(),
 	)
 	return a
 }

@@ -105,11 +105,32 @@ func createBudget(c *call) (any, error) {
 	if !own && !c.caller.May(access.Admin) {
 		return nil, forbidden(access.Admin)
 	}
-	made, err := c.saying(mustMarshal(settingsOf(&b))).Create(c.Context(), b)
+	b.ID = c.once.id()
+	again, err := c.claim()
+	if again && err == nil {
+		again, err = c.wasMade(b.ID)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return c.changedBudget(made.ID)
+	if again {
+		return c.changedBudget(b.ID)
+	}
+	made, err := c.saying(mustMarshal(settingsOf(&b))).Create(c.Context(), b)
+	switch {
+	case err == nil:
+		return c.changedBudget(made.ID)
+	case c.once != (once{}) && errors.Is(err, budget.ErrConflict): // made by the same request a moment ago
+		return c.changedBudget(b.ID)
+	default:
+		return nil, err
+	}
+}
+
+// wasMade reports whether a budget with this id was made, also if it was deleted since.
+func (c *call) wasMade(id string) (bool, error) {
+	entries, err := c.ledger.Audit(c.Context(), budget.AuditQuery{Target: id, Action: "create_budget", Limit: 1})
+	return len(entries) > 0, err
 }
 
 // getBudget answers a budget and how it stands.

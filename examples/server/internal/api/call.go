@@ -34,6 +34,7 @@ type call struct {
 	query  url.Values
 	body   []byte
 	status int // of the answer; 0: 200
+	once   once
 }
 
 // newCall reads what a request has. Errors are *Problem or ErrInvalid.
@@ -61,7 +62,10 @@ func newCall(a *API, w http.ResponseWriter, r *http.Request, route *Route, calle
 		}
 		return nil, &Problem{Status: http.StatusBadRequest, Detail: "The body could not be read."}
 	}
-	return c, nil
+	if r.Method == http.MethodPost {
+		err = c.readOnce()
+	}
+	return c, err
 }
 
 func (c *call) answer() (any, error) {

@@ -50,13 +50,16 @@ func newEventResult(r budget.Result) eventResult {
 func recordEvents(c *call) (any, error) {
 	sent, err := c.sentEvents()
 	if err == nil {
-		err = c.needs(access.RecordUsage)
+		err = c.usageClaim()
 	}
 	if err != nil {
 		return nil, err
 	}
 	var valid []usage.Event
 	for i := range sent {
+		if sent[i].ID == "" {
+			sent[i].ID = c.once.idOf(i)
+		}
 		if sent[i].err == nil {
 			sent[i].err = c.checkEvent(&sent[i].Event)
 		}
@@ -79,6 +82,15 @@ func recordEvents(c *call) (any, error) {
 	return struct {
 		Results []eventResult `json:"results"`
 	}{results}, nil
+}
+
+// usageClaim refuses who may not record usage, and claims the idempotency key of who may.
+func (c *call) usageClaim() error {
+	err := c.needs(access.RecordUsage)
+	if err == nil {
+		_, err = c.claim()
+	}
+	return err
 }
 
 // checkEvent makes the event the caller's tenant's, and refuses what can't be recorded.
@@ -194,11 +206,14 @@ func itemProblems(err error) []FieldProblem {
 func correctEvent(c *call) (any, error) {
 	var correction usage.Correction
 	err := correction.UnmarshalJSON(c.body)
+	if correction.ID == "" {
+		correction.ID = c.once.id()
+	}
 	if err == nil {
 		err = errors.Join(c.ownTenant(&correction.Tenant), correction.Validate())
 	}
 	if err == nil {
-		err = c.needs(access.RecordUsage)
+		err = c.usageClaim()
 	}
 	if err != nil {
 		return nil, err

@@ -49,7 +49,15 @@ func postLicense(c *call) (any, error) {
 	if err := c.needs(access.Admin); err != nil {
 		return nil, err
 	}
-	return c.ledger.CreateLicense(c.Context(), x)
+	if _, err := c.claim(); err != nil {
+		return nil, err
+	}
+	x.ID = c.once.id()
+	made, err := c.ledger.CreateLicense(c.Context(), x)
+	if c.once != (once{}) && errors.Is(err, budget.ErrConflict) { // made by the same request before
+		return c.ledger.License(c.Context(), x.ID)
+	}
+	return made, err
 }
 
 // getLicense answers a license, with the credits that it has used.

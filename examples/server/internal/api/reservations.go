@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -42,11 +43,12 @@ type receipt struct {
 func reserve(c *call) (any, error) {
 	request, _, err := c.request()
 	if err == nil {
-		err = c.needs(access.RecordUsage)
+		err = c.usageClaim()
 	}
 	if err != nil {
 		return nil, err
 	}
+	request.ID = cmp.Or(request.ID, c.once.id())
 	reservation, err := c.ledger.Reserve(c.Context(), request)
 	if err != nil {
 		return nil, c.refused(err)
@@ -74,7 +76,7 @@ func reservationPath(key budget.ReservationKey, caller *access.Caller) string {
 func check(c *call) (any, error) {
 	request, at, err := c.request()
 	if err == nil {
-		err = c.needs(access.RecordUsage)
+		err = c.usageClaim()
 	}
 	if err != nil {
 		return nil, err
@@ -238,6 +240,9 @@ func (c *call) reservation(err error) (budget.ReservationKey, error) {
 	}
 	if err == nil {
 		err = keyErr
+	}
+	if err == nil && c.Method == http.MethodPost {
+		_, err = c.claim()
 	}
 	return key, err
 }

@@ -40,13 +40,9 @@ type members map[string]any
 
 // told returns the members of what v is written as: all of them if what it is about is seen, else only these.
 func told(v any, seen bool, only ...string) members {
-	text, err := marshal(v)
-	if err != nil {
-		panic(err) // every answer is a value of ours
-	}
 	var written map[string]json.RawMessage
-	if err := json.Unmarshal(text, &written); err != nil {
-		panic(err)
+	if err := json.Unmarshal(mustMarshal(v), &written); err != nil {
+		panic("purser: what was written can't be read: " + err.Error())
 	}
 	m := make(members, len(written))
 	for name, value := range written {
