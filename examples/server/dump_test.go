@@ -99,7 +99,7 @@ func (w *world) dump() []string {
 }
 
 // fill makes something of everything: budgets of ada's ("own", and "set" by an admin for her) and of nobody's, and in two
-// tenants the same, under the same ids where two things may have one, with figures of their own.
+// tenants the same, under the same ids where two things may have one, with figures of their own. All alerts were given up.
 func (w *world) fill() {
 	w.t.Helper()
 	w.budget("ada", budget.Budget{ID: "own", Owner: "ada", Limit: decimal.NewFromInt(100), Scope: budget.Scope{usage.User: "ada"}})
@@ -107,6 +107,7 @@ func (w *world) fill() {
 	w.budget("admin", budget.Budget{ID: "nobodys", Limit: decimal.NewFromInt(100), Scope: budget.Scope{usage.Resource: "opus"}})
 	w.furnish("acme", acmesTokens)
 	w.furnish("globex", 55)
+	w.deliverDead()
 }
 
 // acmesTokens is a figure that nothing else has.

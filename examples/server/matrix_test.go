@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/examples/server/internal/access"
 	"github.com/purser-go/purser/examples/server/internal/api"
 )
@@ -95,6 +96,24 @@ var matrix = []struct {
 		"401 401 401  200 200 404 404  200 404 404 404 404 404  200 200 200 200 404"},
 	{"GET /api/v1/budgets/{id}/alerts", "/api/v1/budgets/nobodys/alerts", "",
 		"401 401 401  404 404 404 404  200 404 404 404 404 404  200 200 200 200 404"},
+	{"GET /api/v1/budgets/{id}/status", "/api/v1/budgets/own/status", "", seenByItsOwner},
+	{"GET /api/v1/budgets/{id}/status", "/api/v1/budgets/nobodys/status", "", seenByReaders},
+	{"GET /api/v1/budgets/{id}/history", "/api/v1/budgets/own/history", "", seenByItsOwner},
+	{"GET /api/v1/budgets/{id}/history", "/api/v1/budgets/nobodys/history", "", seenByReaders},
+	{"GET /api/v1/budgets/{id}/projection", "/api/v1/budgets/own/projection", "", seenByItsOwner},
+	{"GET /api/v1/budgets/{id}/projection", "/api/v1/budgets/nobodys/projection", "", seenByReaders},
+	{"GET /api/v1/budgets/{id}/adjustments", "/api/v1/budgets/own/adjustments", "", seenByItsOwner},
+	{"GET /api/v1/budgets/{id}/adjustments", "/api/v1/budgets/nobodys/adjustments", "", seenByReaders},
+	{"POST /api/v1/budgets/{id}/adjustments", "/api/v1/budgets/own/adjustments", `{"amount": 1, "reason": "r"}`,
+		"401 401 401  403 403 404 404  403 404 404 404 200 404  200 200 200 403 404"},
+	{"POST /api/v1/budgets/{id}/adjustments", "/api/v1/budgets/nobodys/adjustments", `{"amount": 1, "reason": "r"}`,
+		"401 401 401  404 404 404 404  403 404 404 404 200 404  200 200 200 403 404"},
+	{"GET /api/v1/alerts", "/api/v1/alerts", "",
+		"401 401 401  200 200 200 200  200 200 200 200 200 200  200 200 200 200 200"},
+	{"POST /api/v1/alerts/{id}/resend", "/api/v1/alerts/{of acmes}/resend", "",
+		"401 401 401  404 404 404 404  403 404 404 404 200 404  200 200 200 403 404"},
+	{"POST /api/v1/alerts/{id}/resend", "/api/v1/alerts/unknown/resend", "",
+		"401 401 401  404 404 404 404  404 404 404 404 404 404  404 404 404 404 404"},
 
 	{"POST /api/v1/events", "/api/v1/events", `{"id": "e", "time": "2026-03-15T09:00:00Z"}`, recorders},
 	{"POST /api/v1/corrections", "/api/v1/corrections", `{"id": "c", "tenant": "acme", "event": "same", "requests": 1}`,
@@ -131,6 +150,8 @@ var matrix = []struct {
 
 // What rows have in common that ask for a permission and for nothing else. A tenant's caller has it within their tenant.
 const (
+	seenByItsOwner       = "401 401 401  200 200 404 404  200 404 404 404 404 404  200 200 200 200 404"
+	seenByReaders        = "401 401 401  404 404 404 404  200 404 404 404 404 404  200 200 200 200 404"
 	adminsOnly           = "401 401 401  403 403 403 200  403 403 403 403 200 403  200 200 200 403 403"
 	adminsOfTheTenant    = "401 401 401  403 403 403 404  403 403 403 403 200 403  200 200 200 403 403"
 	adminsOfThePath      = "401 401 401  403 403 404 404  403 403 403 403 200 403  200 200 200 403 403" // 404 goes before 403
@@ -196,6 +217,7 @@ func TestEveryCallerIsAnsweredAsTheMatrixSays(t *testing.T) {
 func askAs(t *testing.T, caller int, route, path, body string) answer {
 	t.Helper()
 	w, guard := matrixWorld(t)
+	path = strings.ReplaceAll(path, "{of acmes}", w.alertOf("acmes"))
 	method, _, _ := strings.Cut(route, " ")
 	token := fmt.Sprint("t", caller)
 	switch matrixCallers[caller].how {
@@ -209,6 +231,16 @@ func askAs(t *testing.T, caller int, route, path, body string) answer {
 		return w.do("", method, path, body, "Cookie: "+sessionOf(t, guard, token))
 	}
 	return w.do(token, method, path, body)
+}
+
+// alertOf returns the id of an alert of a budget.
+func (w *world) alertOf(id string) string {
+	w.t.Helper()
+	found, err := w.ledger.Alerts(w.t.Context(), budget.AlertQuery{Budgets: []string{id}, Limit: 1})
+	if err != nil || len(found) == 0 {
+		w.t.Fatalf("%d alerts of %s, %v", len(found), id, err)
+	}
+	return found[0].ID
 }
 
 // sessionOf signs in and returns the cookie.
