@@ -40,7 +40,7 @@ func newHandler(c config) (http.Handler, error) {
 		Ledger: c.Ledger, Guard: c.Guard, Now: c.Now, Zone: c.Zone, Log: c.Log, AlwaysTooMany: c.AlwaysTooMany,
 	})
 	a.Register(mux)
-	openapi.Register(mux)
+	openapi.Register(mux, openapi.Look{Assets: page.Assets(), Theme: page.Theme})
 	page.New(page.Options{Ledger: c.Ledger, Guard: c.Guard, Now: c.Now, Zone: c.Zone, Refresh: c.Refresh, Log: c.Log}).Register(mux)
 	mux.Handle("GET /metrics", c.Metrics.handler())
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })

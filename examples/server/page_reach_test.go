@@ -35,7 +35,7 @@ func (v *visit) testNarrow() {
 	v.open("/login")
 	v.want(`document.documentElement.scrollWidth`, "320")
 	v.signIn("admin", "/")
-	for _, path := range v.f.pages() {
+	for _, path := range append(v.f.pages(), "/docs") {
 		v.open(path)
 		if width := v.eval(`document.documentElement.scrollWidth`); width != "320" {
 			v.t.Errorf("%s is %s pixels wide; what sticks out is %s", path, width, v.eval(`[...document.querySelectorAll("main *, .top *")]
@@ -150,7 +150,7 @@ func (v *visit) testAxe() {
 		check("/login, " + scheme)
 	}
 	v.signIn("admin", "/")
-	for _, path := range []string{"/", "/budgets/" + v.f.acme.ID, "/budgets/" + v.f.users.ID, "/tenants/acme", "/nothing"} {
+	for _, path := range []string{"/", "/budgets/" + v.f.acme.ID, "/budgets/" + v.f.users.ID, "/tenants/acme", "/nothing", "/docs"} {
 		for _, scheme := range schemes {
 			v.prefer(scheme)
 			v.open(path)

@@ -22,9 +22,16 @@ var docsTemplate string
 
 var docs = template.Must(template.New("docs").Parse(docsTemplate))
 
+// A Look says how the page looks: as the others of the server do.
+type Look struct {
+	Assets string                     // below which page.css and icon.svg are
+	Theme  func(*http.Request) string // light or dark; "": as the system has it
+}
+
 // A page is the document as people read it.
 type page struct {
-	Nonce    string
+	Assets, Theme, Nonce string
+
 	Title    string
 	Text     template.HTML
 	Chapters []chapter
@@ -100,7 +107,7 @@ var content = sync.OnceValue(func() page {
 })
 
 func newTag(d *yaml.Node, name, description string) tag {
-	t := tag{ID: strings.ReplaceAll(strings.ToLower(name), " ", "-"), Name: name, Text: html(description)}
+	t := tag{ID: "tag-" + strings.ReplaceAll(strings.ToLower(name), " ", "-"), Name: name, Text: html(description)}
 	for path, methods := range members(member(d, "paths")) {
 		for method, o := range members(methods) {
 			if items(member(o, "tags"))[0].Value == name {
@@ -265,9 +272,9 @@ func indented(n *yaml.Node) string {
 }
 
 // showDocs serves the page.
-func showDocs(w http.ResponseWriter, r *http.Request) {
+func (l Look) showDocs(w http.ResponseWriter, r *http.Request) {
 	p := content()
-	p.Nonce = secure.Nonce(r.Context())
+	p.Assets, p.Theme, p.Nonce = l.Assets, l.Theme(r), secure.Nonce(r.Context())
 	var text bytes.Buffer
 	if err := docs.Execute(&text, p); err != nil {
 		panic(err) // all that it shows is the document

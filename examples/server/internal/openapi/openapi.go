@@ -165,11 +165,11 @@ func quoted(s string) []byte {
 }
 
 // Register makes mux serve the document and its page, to everybody.
-func Register(mux *http.ServeMux) {
+func Register(mux *http.ServeMux, l Look) {
 	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
 		send(w, "application/json", JSON())
 	})
-	mux.HandleFunc("GET /docs", showDocs)
+	mux.HandleFunc("GET /docs", l.showDocs)
 }
 
 func send(w http.ResponseWriter, contentType string, text []byte) {

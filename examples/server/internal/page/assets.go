@@ -13,6 +13,9 @@ const assetsPath = "/assets/"
 // assetsURL is where the assets of this build are. It changes with them, so that browsers may keep them for ever.
 var assetsURL = assetsPath + fingerprint(assetTree())
 
+// Assets returns below which address page.css and icon.svg are, by which other pages look like this one.
+func Assets() string { return assetsURL }
+
 // fingerprint returns a short hash of all files.
 func fingerprint(tree fs.FS) string {
 	hash := sha256.New()

@@ -78,7 +78,8 @@ func themes(chosen string) []themeChoice {
 	return all
 }
 
-func chosenTheme(r *http.Request) string {
+// Theme returns the colours that somebody chose, light or dark, "" for those of their system.
+func Theme(r *http.Request) string {
 	c, err := r.Cookie(themeCookie)
 	if err != nil || c.Value != "light" && c.Value != "dark" {
 		return ""

@@ -94,7 +94,7 @@ type frame struct {
 }
 
 func (h *Page) frame(r *http.Request, title string) *frame {
-	theme := chosenTheme(r)
+	theme := Theme(r)
 	return &frame{
 		Title: title, Theme: theme, Themes: themes(theme), Assets: assetsURL, Nonce: secure.Nonce(r.Context()),
 		Here: r.URL.RequestURI(), now: h.Now(), zone: h.Zone,
