@@ -14,9 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/examples/internal/browser"
 	"github.com/purser-go/purser/usage"
 )
@@ -41,31 +43,33 @@ func TestPage(t *testing.T) {
 	}
 	t.Cleanup(stop)
 	tests := map[string]func(*visit){
-		"a token opens it":                                (*visit).testSignIn,
-		"signing in leads to where one wanted to go":      (*visit).testNext,
-		"signing out closes it":                           (*visit).testSignOut,
-		"a session that ends leads to the sign-in":        (*visit).testSessionEnds,
-		"the overview tells what was used":                (*visit).testOverview,
-		"a budget's page tells all of it":                 (*visit).testBudget,
-		"budgets are chosen by metric, state and owner":   (*visit).testFilter,
-		"an organization's page tells all of it":          (*visit).testTenant,
-		"a budget with many counters shows each":          (*visit).testCounters,
-		"colours are chosen and kept":                     (*visit).testTheme,
-		"without a choice the system's colours are taken": (*visit).testSystemTheme,
-		"figures keep up, and focus and scroll stay":      (*visit).testLive,
-		"a page that nobody looks at asks for nothing":    (*visit).testHidden,
-		"limit, name and thresholds can be changed":       (*visit).testEdit,
-		"what is refused is said at its field":            (*visit).testRefusedEdit,
-		"what somebody else changed is not overwritten":   (*visit).testStaleEdit,
-		"only who may change a budget has a form":         (*visit).testNoEdit,
-		"a license is made":                               (*visit).testNewLicense,
-		"a license is changed":                            (*visit).testChangedLicense,
-		"what anybody wrote stays text":                   (*visit).testScripts,
-		"nothing is wider than 320 pixels":                (*visit).testNarrow,
-		"the keyboard reaches all, and is never trapped":  (*visit).testKeyboard,
-		"all can be read without scripts":                 (*visit).testWithoutScripts,
-		"axe finds nothing":                               (*visit).testAxe,
-		"what goes on behind the page's back is noticed":  (*visit).testFaults,
+		"a token opens it":                                  (*visit).testSignIn,
+		"signing in leads to where one wanted to go":        (*visit).testNext,
+		"signing out closes it":                             (*visit).testSignOut,
+		"a session that ends leads to the sign-in":          (*visit).testSessionEnds,
+		"the overview tells what was used":                  (*visit).testOverview,
+		"a budget's page tells all of it":                   (*visit).testBudget,
+		"budgets are chosen by metric, state and owner":     (*visit).testFilter,
+		"an organization's page tells all of it":            (*visit).testTenant,
+		"a budget with many counters shows each":            (*visit).testCounters,
+		"colours are chosen and kept":                       (*visit).testTheme,
+		"without a choice the system's colours are taken":   (*visit).testSystemTheme,
+		"figures keep up, and focus and scroll stay":        (*visit).testLive,
+		"rows that come and go leave the focus where it is": (*visit).testRows,
+		"a server that is away is told of":                  (*visit).testAway,
+		"a page that nobody looks at asks for nothing":      (*visit).testHidden,
+		"limit, name and thresholds can be changed":         (*visit).testEdit,
+		"what is refused is said at its field":              (*visit).testRefusedEdit,
+		"what somebody else changed is not overwritten":     (*visit).testStaleEdit,
+		"only who may change a budget has a form":           (*visit).testNoEdit,
+		"a license is made":                                 (*visit).testNewLicense,
+		"a license is changed":                              (*visit).testChangedLicense,
+		"what anybody wrote stays text":                     (*visit).testScripts,
+		"nothing is wider than 320 pixels":                  (*visit).testNarrow,
+		"the keyboard reaches all, and is never trapped":    (*visit).testKeyboard,
+		"all can be read without scripts":                   (*visit).testWithoutScripts,
+		"axe finds nothing":                                 (*visit).testAxe,
+		"what goes on behind the page's back is noticed":    (*visit).testFaults,
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -342,6 +346,52 @@ func (v *visit) testLive() {
 	v.want(`document.querySelectorAll("#days canvas").length`, "1")
 }
 
+func (v *visit) testRows() {
+	v.signIn("admin", "/")
+	v.eval(`[...document.querySelectorAll("#budgets tbody a")].find((a) => a.textContent === "Batch key").focus(), true`)
+	names := func() string {
+		return v.eval(`[...document.querySelectorAll("#budgets tbody a")].slice(0, 4).map((a) => a.textContent).join()`)
+	}
+	made, err := v.f.ledger.Create(v.t.Context(), budget.Budget{Name: "New", Metric: usage.Tokens, Limit: *amount("5")})
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	v.wait(`document.querySelector("#budgets tbody a").textContent === "New"`)
+	if got, want := names(), "New,Everything, to watch,Batch key,Each user, daily"; got != want {
+		v.t.Errorf("there are %s, want %s", got, want)
+	}
+	v.want(`document.activeElement.textContent`, "Batch key")
+	if err := v.f.ledger.Delete(v.t.Context(), made.ID); err != nil {
+		v.t.Fatal(err)
+	}
+	v.wait(`document.querySelector("#budgets tbody a").textContent !== "New"`)
+	if got, want := names(), "Everything, to watch,Batch key,Each user, daily,Initech trial"; got != want {
+		v.t.Errorf("there are %s, want %s", got, want)
+	}
+	v.want(`document.activeElement.textContent`, "Batch key")
+}
+
+func (v *visit) testAway() {
+	v.signIn("admin", "/")
+	offline := func(away bool) {
+		v.t.Helper()
+		params := network.EmulateNetworkConditionsByRuleParams{
+			MatchedNetworkConditions: []*network.Conditions{{Offline: away, DownloadThroughput: -1, UploadThroughput: -1}},
+		}
+		if _, err := chromedp.Call(v.Tab, network.EmulateNetworkConditionsByRule, params); err != nil {
+			v.t.Fatal(err)
+		}
+	}
+	v.wait(`document.body.dataset.refreshed > 0`)
+	v.want(`document.getElementById("live").textContent`, "")
+	offline(true)
+	v.wait(`document.getElementById("live").textContent === "The server does not answer: figures may be old."`)
+	v.wantText("#cards", "$203.50")
+	offline(false)
+	v.wait(`document.getElementById("live").textContent === ""`)
+	v.Pardon("ERR_INTERNET_DISCONNECTED")
+}
+
 // testHidden looks at the page's timers and requests, since of what does not happen there is nothing to wait for.
 func (v *visit) testHidden() {
 	v.signIn("admin", "/")
@@ -429,7 +479,11 @@ func (w *world) signedIn(token string) *http.Client {
 
 // What a caller may not see is as what is not there, and neither is in their lists.
 func TestPagesAreForThoseWhoMaySee(t *testing.T) {
-	f := newFurnished(t)
+	onEveryStore(t, pagesAreForThoseWhoMaySee)
+}
+
+func pagesAreForThoseWhoMaySee(t *testing.T, w *world) {
+	f := furnish(w)
 	acme, keys, users, unknown := "/budgets/"+f.acme.ID, "/budgets/"+f.keys.ID, "/budgets/"+f.users.ID, "/budgets/01890a5d-ac96-774b-bcce-b302099a8057"
 	tests := map[string]struct{ sees, not []string }{
 		"admin":        {[]string{acme, keys, users, "/tenants/acme", "/tenants/initech"}, []string{unknown, "/budgets/x", "/tenants/x"}},

@@ -21,7 +21,13 @@ type furnished struct {
 
 func newFurnished(t *testing.T, change ...func(*config)) *furnished {
 	t.Helper()
-	f := &furnished{world: newWorld(t, change...)}
+	return furnish(newWorld(t, change...))
+}
+
+func furnish(w *world) *furnished {
+	t := w.t
+	t.Helper()
+	f := &furnished{world: w}
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()

@@ -78,6 +78,7 @@ type counterRow struct {
 type fact struct{ Name, Text string }
 
 type reservationRow struct {
+	Key          string // its id with its tenant
 	ID, Of       string
 	Holds        quantity
 	Since, Until *moment
@@ -85,6 +86,7 @@ type reservationRow struct {
 
 // A changeRow is an entry of the audit.
 type changeRow struct {
+	ID            string
 	At            *moment
 	Who, What     string
 	Before, After string
@@ -321,7 +323,7 @@ func (h *Page) addReservations(ctx context.Context, v *budgetPage, s budget.Stat
 		found, v.MoreReservations = found[:shown], fmt.Sprintf("the first %d", shown)
 	}
 	for _, r := range found {
-		row := reservationRow{ID: r.ID, Of: subjectText(r.Subject), Since: in(v.zone, r.Time), Until: in(v.zone, r.Expires)}
+		row := reservationRow{Key: r.Tenant + "/" + r.ID, ID: r.ID, Of: subjectText(r.Subject), Since: in(v.zone, r.Time), Until: in(v.zone, r.Expires)}
 		if r.Lease {
 			row.Of = "a lease of a process"
 		}
@@ -370,7 +372,7 @@ func newChangeRow(e budget.AuditEntry, zone *time.Location) changeRow {
 	const many = 5
 	before, _ := membersText(e.Before)
 	after, members := membersText(e.After)
-	row := changeRow{At: in(zone, e.Time), Who: e.Actor, What: strings.ReplaceAll(e.Action, "_", " "), Before: before, After: after}
+	row := changeRow{ID: e.ID, At: in(zone, e.Time), Who: e.Actor, What: strings.ReplaceAll(e.Action, "_", " "), Before: before, After: after}
 	if members > many {
 		row.Fields = fmt.Sprintf("%d fields", members)
 	}

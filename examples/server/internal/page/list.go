@@ -134,6 +134,7 @@ func badges(b budget.Budget) []string {
 
 // An alertRow is an alert in a list.
 type alertRow struct {
+	ID      string
 	At      *moment
 	Kind    string
 	Class   string
@@ -154,7 +155,7 @@ func (h *Page) listAlerts(ctx context.Context, zone *time.Location, q budget.Ale
 	alerts = alerts[:min(len(alerts), shown)]
 	rows := make([]alertRow, len(alerts))
 	for i, a := range alerts {
-		rows[i] = alertRow{At: in(zone, a.At), Kind: a.Level.String(), Class: a.Level.String(), Message: a.Message}
+		rows[i] = alertRow{ID: a.ID, At: in(zone, a.At), Kind: a.Level.String(), Class: a.Level.String(), Message: a.Message}
 		if a.Kind != alert.Threshold {
 			rows[i].Kind = string(a.Kind)
 		}

@@ -76,10 +76,31 @@ function morph(old, fresh) {
 	for (const { name, value } of fresh.attributes) {
 		if (old.getAttribute(name) !== value) old.setAttribute(name, value);
 	}
-	const children = [...fresh.childNodes];
+	if (fresh.firstElementChild?.dataset.key !== undefined) morphRows(old, fresh);
+	else morphChildren(old, [...fresh.childNodes]);
+}
+
+function morphChildren(old, children) {
 	while (old.childNodes.length > children.length) old.lastChild.remove();
 	children.forEach((child, i) => {
 		if (i < old.childNodes.length) morph(old.childNodes[i], child);
 		else old.append(document.adoptNode(child));
 	});
+}
+
+// morphRows keeps each row for what it is about, so that one that comes or goes leaves the focus where it is on the others.
+function morphRows(old, fresh) {
+	const wanted = new Set([...fresh.children].map((row) => row.dataset.key));
+	const there = new Map();
+	for (const row of [...old.children]) {
+		if (wanted.has(row.dataset.key)) there.set(row.dataset.key, row);
+		else row.remove();
+	}
+	let at = old.firstElementChild;
+	for (const child of [...fresh.children]) {
+		const row = there.get(child.dataset.key);
+		if (row) morph(row, child);
+		if (row && row === at) at = at.nextElementSibling;
+		else old.insertBefore(row ?? document.adoptNode(child), at);
+	}
 }
