@@ -80,7 +80,7 @@ func TestGroups(t *testing.T) {
 		w.want(403, "", "bob", "GET", "/api/v1/reports/groups", "")
 		for query, field := range map[string]string{
 			"by=team": "by", "by=user,user": "by", "by=user,": "by", "bucket=year": "bucket", "zone=Mars": "zone", "zone=Local": "zone",
-			"zone=../etc/passwd": "zone", "from=yesterday": "from", "to=1": "to", "from=1979-12-31T23:59:59Z": "from", "to=2200-01-01T00:00:01Z": "to",
+			"zone=../etc/passwd": "zone", "from=yesterday": "from", "to=1": "to", "from=1979-12-31T23:59:59Z": "from", "from=0001-01-01T00:00:00Z": "from", "to=0001-01-01T00:00:00Z": "to", "to=2200-01-01T00:00:01Z": "to",
 			"from=2026-03-02T00:00:00Z&to=2026-03-02T00:00:00Z": "to", "tenant=a%00b": "tenant", "user=%ff": "user",
 			"resource=" + strings.Repeat("x", 129): "resource", "by=%zz": "query",
 		} {

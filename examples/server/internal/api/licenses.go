@@ -94,15 +94,13 @@ func putLicense(c *call) (any, error) {
 	return c.updateLicense(id, "update_license", change, func() error { return nil })
 }
 
-// A licenseChange is what a body says of a license.
-type licenseChange struct {
-	members map[string]json.RawMessage
-}
+// A licenseChange is what a body says of a license: its members.
+type licenseChange map[string]json.RawMessage
 
 // readLicense reads a body that may have the members that are allowed, and beside them some that are ignored. It checks
 // everything but what depends on the license.
 func readLicense(c *call, ignored, allowed []string) (licenseChange, error) {
-	change := licenseChange{members: make(map[string]json.RawMessage)}
+	change := make(licenseChange)
 	probe := budget.License{Tenant: "any"}
 	err := c.object(func(name string, value json.RawMessage) error {
 		if slices.Contains(ignored, name) {
@@ -111,20 +109,20 @@ func readLicense(c *call, ignored, allowed []string) (licenseChange, error) {
 		if !slices.Contains(allowed, name) {
 			return jsonread.UnknownMember(name)
 		}
-		change.members[name] = value
+		change[name] = value
 		return licenseMembers[name](&probe, name, value)
 	})
 	return change, errors.Join(err, probe.Validate())
 }
 
 // fields returns the names of what is changed, in ascending order.
-func (l licenseChange) fields() []string { return slices.Sorted(maps.Keys(l.members)) }
+func (l licenseChange) fields() []string { return slices.Sorted(maps.Keys(l)) }
 
 // apply changes x.
 func (l licenseChange) apply(x *budget.License) error {
 	var errs []error
 	for _, name := range l.fields() {
-		errs = append(errs, licenseMembers[name](x, name, l.members[name]))
+		errs = append(errs, licenseMembers[name](x, name, l[name]))
 	}
 	return errors.Join(errs...)
 }
@@ -205,13 +203,14 @@ func (c *call) updateLicense(id, action string, change licenseChange, allowed fu
 		if err := change.apply(x); err != nil {
 			return err
 		}
+		fields := append([]string{}, change.fields()...)
 		audited = false
 		entry = budget.AuditEntry{
-			Action: action, Kind: "license", Target: id, Tenant: x.Tenant,
+			Action: action, Kind: "license", Target: id, Tenant: before.Tenant,
 			Details: mustMarshal(map[string]any{
-				"updated_fields": append([]string{}, change.fields()...),
-				"before_values":  told(before, false, change.fields()...),
-				"after_values":   told(*x, false, change.fields()...),
+				"updated_fields": fields,
+				"before_values":  told(before, false, fields...),
+				"after_values":   told(*x, false, fields...),
 			}),
 		}
 		return nil

@@ -262,7 +262,7 @@ func putLicenseBudget(c *call) (any, error) {
 		return nil, err
 	}
 	if _, err := c.updateLicense(c.PathValue("license_id"), "update_license_budget", change, func() error {
-		if len(change.members) == 0 {
+		if len(change) == 0 {
 			return &Problem{Status: http.StatusBadRequest, Detail: "Keine Felder zum Aktualisieren"}
 		}
 		return nil

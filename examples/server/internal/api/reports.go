@@ -156,17 +156,18 @@ func (c *call) where() (map[usage.Dimension]string, error) {
 
 // span returns the time from from to to, open at the side that is not given, and the zero one if neither is.
 func (c *call) span() (period.Bounds, error) {
-	from, err := c.time("from")
-	to, toErr := c.time("to")
-	if err := errors.Join(err, toErr); err != nil || from.IsZero() && to.IsZero() {
+	span := period.Bounds{Start: usage.MinTime, End: usage.EndTime}
+	var fromErr, toErr error
+	_, from := c.param("from")
+	if from {
+		span.Start, fromErr = c.time("from")
+	}
+	_, to := c.param("to")
+	if to {
+		span.End, toErr = c.time("to")
+	}
+	if err := errors.Join(fromErr, toErr); err != nil || !from && !to {
 		return period.Bounds{}, err
-	}
-	span := period.Bounds{Start: from, End: to}
-	if from.IsZero() {
-		span.Start = usage.MinTime
-	}
-	if to.IsZero() {
-		span.End = usage.EndTime
 	}
 	switch {
 	case span.Start.Before(usage.MinTime):
