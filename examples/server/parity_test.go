@@ -27,6 +27,7 @@ func testParity(t *testing.T, rows []parityRow) {
 		}
 		seen[r.row] = true
 		t.Run(r.row, func(t *testing.T) {
+			t.Parallel()
 			if r.check == nil {
 				t.Fatal("nothing shows this")
 			}
