@@ -127,6 +127,16 @@ func TestLicenses(t *testing.T) {
 	})
 }
 
+func TestALicenseIsMadeOnceAlsoIfItHasEndedSince(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, w *world) {
+		const body = `{"tenant": "acme", "ends_at": "2026-03-15T10:00:00Z"}`
+		made := w.want(200, "", "admin", "POST", "/api/v1/licenses", body, "Idempotency-Key: k")
+		w.set("2026-03-15T12:00:00Z")
+		w.want(200, made.body, "admin", "POST", "/api/v1/licenses", body, "Idempotency-Key: k")
+		w.want(422, "", "admin", "POST", "/api/v1/licenses", body, "Idempotency-Key: another")
+	})
+}
+
 // A change of a license is in the audit as one entry of its kind, whatever it was that was changed.
 func TestTheAuditOfLicenses(t *testing.T) {
 	w := newWorld(t)

@@ -49,12 +49,18 @@ func postLicense(c *call) (any, error) {
 	if err := c.needs(access.Admin); err != nil {
 		return nil, err
 	}
-	if _, err := c.claim(); err != nil {
+	x.ID = c.once.id()
+	again, err := c.claim()
+	if err != nil {
 		return nil, err
 	}
-	x.ID = c.once.id()
+	if again { // also when it could not be made any more as it was then
+		if made, err := c.ledger.License(c.Context(), x.ID); !errors.Is(err, budget.ErrNotFound) {
+			return made, err
+		}
+	}
 	made, err := c.ledger.CreateLicense(c.Context(), x)
-	if c.once != (once{}) && errors.Is(err, budget.ErrConflict) { // made by the same request before
+	if c.once != (once{}) && errors.Is(err, budget.ErrConflict) { // made by the same request a moment ago
 		return c.ledger.License(c.Context(), x.ID)
 	}
 	return made, err
