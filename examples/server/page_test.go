@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,9 +18,12 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/shopspring/decimal"
 
+	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/examples/internal/browser"
+	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -520,6 +524,63 @@ func pagesAreForThoseWhoMaySee(t *testing.T, w *world) {
 				}
 				if strings.Contains(overview, path+`"`) {
 					t.Errorf("the overview has %s", path)
+				}
+			}
+		})
+	}
+}
+
+// What a budget's page says where there is little to say, or much.
+func TestOddBudgetsHavePages(t *testing.T) {
+	w := newWorld(t)
+	tests := map[string]struct {
+		budget budget.Budget
+		says   []string
+	}{
+		"one that has not begun": {
+			budget.Budget{Limit: *amount("5"), StartsAt: morning.AddDate(0, 2, 0)},
+			[]string{"not running now", "2026-05-15 09:30", "the period is not running", "Nothing is reserved."},
+		},
+		"one that has ended": {budget.Budget{Limit: *amount("5"), EndsAt: morning.AddDate(0, -2, 0)}, []string{"not running now"}},
+		"one without a period": {
+			budget.Budget{Limit: *amount("5"), Schedule: period.Lifetime},
+			[]string{"since ever to for ever", "the period is open at one side"},
+		},
+		"one with many counters and none yet": {
+			budget.Budget{Limit: *amount("5"), Scope: budget.Scope{usage.User: budget.Each}},
+			[]string{"each user", "nothing was recorded in the period"},
+		},
+		"one on a label": {
+			budget.Budget{Limit: *amount("5"), Scope: budget.Scope{"team": "blue"}}, []string{"team blue", "Not known for budgets on labels."},
+		},
+		"one on credits without a rate": {budget.Budget{Metric: usage.Credits, Limit: *amount("9223372036854.775807")}, []string{"no limit"}},
+		"one that says all": {
+			budget.Budget{
+				Limit: *amount("0.000000001"), Schedule: period.Every(90, period.Second, morning), Enforcement: budget.Observe, Disabled: true,
+				Scope: budget.Scope{usage.User: budget.Each}, Except: budget.Except{usage.User: {"bob", "cyd"}},
+				AllowedResources: []string{"gpt", "claude"}, MinHold: *amount("0.5"), Labels: map[string]string{"cost center": "7"},
+				Thresholds: alert.Thresholds{Extra: []decimal.Decimal{*amount("50"), *amount("95.5")}}, Metadata: []byte(`{"a":[1]}`),
+			},
+			[]string{"every:90s", "user bob, cyd", "gpt, claude", "$0.50", "cost center", "50.0 %, 95.5 %", "{&#34;a&#34;:[1]}", "observe", "disabled"},
+		},
+	}
+	client := w.signedIn("admin")
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			test.budget.Name, test.budget.Metric = name, cmp.Or(test.budget.Metric, usage.Dollars)
+			b, err := w.ledger.Create(t.Context(), test.budget)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range []string{"/budgets/" + b.ID, "/"} {
+				status, body := get(t, client, w.url+path)
+				if status != http.StatusOK {
+					t.Fatalf("%s: %d", path, status)
+				}
+				for _, says := range test.says {
+					if path != "/" && !strings.Contains(body, says) {
+						t.Errorf("%s does not say %q", path, says)
+					}
 				}
 			}
 		})

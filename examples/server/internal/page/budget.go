@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,6 +26,7 @@ type budgetPage struct {
 	Description *string // nil: none
 	Badges      []string
 	Value       string // which counter is shown; "": it has only one
+	Idle        bool   // it is before its start or after its end
 	From, To    *moment
 	Period      string
 
@@ -150,7 +152,7 @@ func newBudgetPage(f *frame, s budget.Status) *budgetPage {
 	b := s.Budget
 	v := &budgetPage{
 		frame: f, ID: b.ID, Name: b.Name, Description: b.Description, Badges: badges(b), Value: valueName(s.Value),
-		From: boundary(f.zone, s.Period.Start), To: boundary(f.zone, s.Period.End), Period: scheduleName(b),
+		Idle: s.Period.IsZero(), From: boundary(f.zone, s.Period.Start), To: boundary(f.zone, s.Period.End), Period: scheduleName(b),
 		Bar: newBar(s, nil), Used: amountOf(b.Metric, s.Used), Limit: limitOf(b),
 		Reserved: amountOf(b.Metric, s.Reserved), Available: amountOf(b.Metric, s.Available), Denied: whole(s.Denied),
 		Version: b.Version, Facts: facts(b, f.zone), Enabled: !b.Disabled,
@@ -177,11 +179,13 @@ func newBudgetPage(f *frame, s budget.Status) *budgetPage {
 func facts(b budget.Budget, zone *time.Location) []fact {
 	all := []fact{
 		{"Counts", coverage(b.Scope)},
+		{"Leaves out", exceptions(b.Except)},
 		{"Metric", metricName(b.Metric)},
 		{"Period", scheduleName(b) + ", " + zone.String()},
 		{"Enforcement", string(b.Enforcement)},
 		{"Warns from", percentOf(b.Thresholds.WarningPercent())},
 		{"Critical from", percentOf(b.Thresholds.CriticalPercent())},
+		{"Alerts also at", percents(b.Thresholds.Extra)},
 		{"Owner", b.Owner},
 		{"Made by", b.CreatedBy},
 		{"Made", momentText(zone, b.CreatedAt)},
@@ -354,18 +358,29 @@ func (h *Page) addAlerts(ctx context.Context, v *budgetPage, _ budget.Status) (e
 	return err
 }
 
+// changes are the actions that change a budget or what it has used. Others are in its audit too: that somebody looked at it.
+var changes = []string{"create_budget", "update_budget", "adjust_budget"}
+
 func (h *Page) addChanges(ctx context.Context, v *budgetPage, _ budget.Status) error {
+	const shown = 20
 	if v.ShowChanges = v.caller.May(access.Admin); !v.ShowChanges {
 		return nil
 	}
-	entries, err := h.Ledger.Audit(ctx, budget.AuditQuery{Target: v.ID, Limit: 20})
-	for _, e := range entries {
-		if e.Before == nil && e.After == nil {
-			continue // it was only looked at
+	var all []budget.AuditEntry
+	for _, action := range changes {
+		entries, err := h.Ledger.Audit(ctx, budget.AuditQuery{Target: v.ID, Action: action, Limit: shown})
+		if err != nil {
+			return err
 		}
+		all = append(all, entries...)
+	}
+	slices.SortStableFunc(all, func(a, b budget.AuditEntry) int {
+		return cmp.Or(b.Time.Compare(a.Time), strings.Compare(b.ID, a.ID))
+	})
+	for _, e := range all[:min(len(all), shown)] {
 		v.Changes = append(v.Changes, newChangeRow(e, v.zone))
 	}
-	return err
+	return nil
 }
 
 func newChangeRow(e budget.AuditEntry, zone *time.Location) changeRow {

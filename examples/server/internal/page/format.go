@@ -143,6 +143,23 @@ func coverage(s budget.Scope) string {
 	return strings.Join(parts, ", ")
 }
 
+// exceptions says which values a budget leaves out, as in "user ada, bob".
+func exceptions(e budget.Except) string {
+	parts := make([]string, 0, len(e))
+	for _, d := range slices.Sorted(maps.Keys(e)) {
+		parts = append(parts, named(d)+" "+strings.Join(e[d], ", "))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func percents(all []decimal.Decimal) string {
+	parts := make([]string, len(all))
+	for i, d := range all {
+		parts[i] = percentOf(d)
+	}
+	return strings.Join(parts, ", ")
+}
+
 // valueName names one counter of a budget, as in "user ada".
 func valueName(v budget.Value) string {
 	parts := make([]string, 0, len(v))

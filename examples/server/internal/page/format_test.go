@@ -93,6 +93,25 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
+func TestOtherNamesOfTenants(t *testing.T) {
+	tests := []struct {
+		account budget.Account
+		want    string
+	}{
+		{budget.Account{Tenant: "7", Name: "Acme", Slug: "acme"}, "7, acme"},
+		{budget.Account{Tenant: "7", Name: "Acme"}, "7"},
+		{budget.Account{Tenant: "acme", Name: "Acme", Slug: "acme"}, "acme"},
+		{budget.Account{Tenant: "acme", Name: "acme", Slug: "a"}, "a"},
+		{budget.Account{Tenant: "acme", Name: "acme"}, ""},
+	}
+	for _, test := range tests {
+		if got := tenantNames(test.account); got != test.want {
+			t.Errorf("%q of %q, slug %q, has the other names %q, want %q",
+				test.account.Name, test.account.Tenant, test.account.Slug, got, test.want)
+		}
+	}
+}
+
 func TestLocalPath(t *testing.T) {
 	tests := map[string]string{
 		"/":                      "/",

@@ -38,6 +38,9 @@ func pageOf(r *http.Request, parameter string) int {
 // known: whether there are any behind this page.
 func newPager(r *http.Request, label, parameter string, n, shown, total int, more bool) pager {
 	p := pager{Label: "Pages of " + label, Text: fmt.Sprintf("%d–%d", n*pageSize+1, n*pageSize+shown)}
+	if shown == 0 {
+		p.Text = "none here"
+	}
 	if total >= 0 {
 		p.Text += fmt.Sprintf(" of %s", whole(int64(total)).Text)
 	}
@@ -62,6 +65,7 @@ type budgetRow struct {
 	Used, Limit                quantity
 	Bar                        bar
 	Notes                      string // of a budget with many counters whose this is, and where it is going if that is beyond the limit
+	Idle                       bool   // it is before its start or after its end
 	Resets                     *moment
 	OtherZone                  string // the budget's, if it is not that of the page
 }
@@ -88,7 +92,7 @@ func newBudgetRow(row budget.Row, f *frame) budgetRow {
 	view := budgetRow{
 		Link: budgetLink(b.ID, nil), Name: b.Name, Covers: coverage(b.Scope), Period: scheduleName(b), Badges: badges(b),
 		Used: countOf(b.Metric, row.Used), Limit: limitOf(b), Bar: newBar(row.Status, going),
-		Resets: boundary(zone, row.Period.End),
+		Idle: row.Period.IsZero(), Resets: boundary(zone, row.Period.End),
 	}
 	var notes []string
 	if row.Counters > 0 && row.Value != nil {
@@ -106,7 +110,7 @@ func newBudgetRow(row budget.Row, f *frame) budgetRow {
 
 // boundary is in for the start or the end of a period: nil for that of all time.
 func boundary(zone *time.Location, t time.Time) *moment {
-	if t.Before(usage.MinTime) || !t.Before(usage.EndTime) {
+	if !t.After(usage.MinTime) || !t.Before(usage.EndTime) {
 		return nil
 	}
 	return in(zone, t)

@@ -1,9 +1,10 @@
 package page
 
 import (
-	"cmp"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -78,14 +79,8 @@ func (h *Page) tenant(r *http.Request, f *frame) (any, error) {
 
 // tenantNames returns by which other names an organization goes.
 func tenantNames(a budget.Account) string {
-	names := ""
-	if a.Name != a.Tenant {
-		names = a.Tenant
-	}
-	if a.Slug != "" && a.Slug != a.Tenant {
-		names = cmp.Or(names+", "+a.Slug, a.Slug)
-	}
-	return names
+	names := slices.DeleteFunc([]string{a.Tenant, a.Slug}, func(name string) bool { return name == "" || name == a.Name })
+	return strings.Join(slices.Compact(names), ", ")
 }
 
 func newLicenseView(a budget.Account, zone *time.Location) *licenseView {
