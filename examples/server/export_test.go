@@ -171,8 +171,10 @@ func TestAnExportThatFailsMidwayIsBrokenOff(t *testing.T) {
 	if a.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || len(text) == 0 {
 		t.Errorf("%d, %d bytes and %v: want an unexpected end", a.StatusCode, len(text), err)
 	}
-	if !strings.Contains(w.logged(), "an answer was broken off") {
-		t.Errorf("nobody is told: %s", w.logged())
+	for _, line := range []string{"an answer was broken off", "msg=request method=GET path=/api/v1/export status=200"} {
+		if !strings.Contains(w.logged(), line) {
+			t.Errorf("the log does not say %q: %s", line, w.logged())
+		}
 	}
 }
 

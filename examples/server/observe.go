@@ -61,16 +61,18 @@ func (m *metrics) measured(next http.Handler, mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		answer := &answerWriter{ResponseWriter: w, status: http.StatusOK}
+		defer func() { // also of an answer that is broken off
+			_, pattern := mux.Handler(r)
+			if _, path, named := strings.Cut(pattern, " "); named {
+				pattern = path // the method stands beside it
+			}
+			method := r.Method
+			if !knownMethod(method) {
+				method = "other" // a client may invent any number of them
+			}
+			m.requests.WithLabelValues(pattern, method, strconv.Itoa(answer.status)).Observe(time.Since(begin).Seconds())
+		}()
 		next.ServeHTTP(answer, r)
-		_, pattern := mux.Handler(r)
-		if _, path, named := strings.Cut(pattern, " "); named {
-			pattern = path // the method stands beside it
-		}
-		method := r.Method
-		if !knownMethod(method) {
-			method = "other" // a client may invent any number of them
-		}
-		m.requests.WithLabelValues(pattern, method, strconv.Itoa(answer.status)).Observe(time.Since(begin).Seconds())
 	})
 }
 
@@ -88,10 +90,12 @@ func logged(next http.Handler, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		answer := &answerWriter{ResponseWriter: w, status: http.StatusOK}
+		defer func() { // also of an answer that is broken off
+			log.InfoContext(r.Context(), "request",
+				"method", r.Method, "path", r.URL.Path, "status", answer.status, "bytes", answer.bytes,
+				"took", time.Since(begin), "from", r.RemoteAddr)
+		}()
 		next.ServeHTTP(answer, r)
-		log.InfoContext(r.Context(), "request",
-			"method", r.Method, "path", r.URL.Path, "status", answer.status, "bytes", answer.bytes,
-			"took", time.Since(begin), "from", r.RemoteAddr)
 	})
 }
 
