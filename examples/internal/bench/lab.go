@@ -21,6 +21,8 @@ type lab struct {
 	histories  map[int]*history
 	sqlitePast *place
 	years      map[string]*year
+	services   map[string]*service
+	program    string // the server example, once it is built
 }
 
 func newLab(ctx context.Context, s settings, status io.Writer, rows int) (*lab, error) {
@@ -28,7 +30,7 @@ func newLab(ctx context.Context, s settings, status io.Writer, rows int) (*lab, 
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{settings: s, dir: dir, progress: newProgress(status, rows), histories: make(map[int]*history), years: make(map[string]*year)}
+	l := &lab{settings: s, dir: dir, progress: newProgress(status, rows), histories: make(map[int]*history), years: make(map[string]*year), services: make(map[string]*service)}
 	l.atEnd.add(func() error { return os.RemoveAll(dir) })
 	l.atEnd.add(l.progress.stop)
 	about, err := aboutMachine(ctx, dir)

@@ -37,6 +37,15 @@ func TestRun(t *testing.T) {
 			{Table: reportPostgres, Work: "the months of a tenant, 10,000 events", Against: sum, Callers: 1},
 			{Table: reportSQLite, Work: "the months of a tenant, 10,000 events", Against: sum, Callers: 1},
 		}},
+		"the server against sums and the library": {"(server-(postgres|sqlite)/(list|overview|page)/1|server-sqlite/reserve/50)", []comparison{
+			{Table: serverPostgres, Work: "GET budgets, 100 with their usage", Against: sum, Callers: 1},
+			{Table: serverPostgres, Work: "GET overview of all organizations", Against: sum, Callers: 1},
+			{Table: serverPostgres, Work: "GET usage of a budget, with its history", Against: sum, Callers: 1},
+			{Table: serverSQLite, Work: "GET budgets, 100 with their usage", Against: sum, Callers: 1},
+			{Table: serverSQLite, Work: "GET overview of all organizations", Against: sum, Callers: 1},
+			{Table: serverSQLite, Work: "GET usage of a budget, with its history", Against: sum, Callers: 1},
+			{Table: serverSQLite, Work: "POST reservations, one budget", Against: library, Callers: 50},
+		}},
 		"leases against recording": {"lease-record/8", []comparison{
 			{Table: leaseRecord, Work: "Reserve and Settle", Against: recording, Callers: 8, Floor: 0.9},
 		}},

@@ -74,12 +74,21 @@ var sections = []section{
 			"is recorded in the end, in all effects. Redis runs two scripts per request: one that reserves, and one that corrects the numbers " +
 			"by what was used.",
 	},
+	{serverPostgres, "The server, Postgres", serverNote},
+	{serverSQLite, "The server, SQLite", serverNote},
 	{
 		leaseRecord, "Reserve and Settle on leases, against Record",
 		"With `Leases` alone: Reserve admits from memory, and Settle returns after its commit. The reference records the same without having " +
 			"asked for room.",
 	},
 }
+
+const serverNote = "`examples/server` in a process of its own, with 100,000 budgets and 1,000,000 events of the last 30 days, of 100 tenants: " +
+	"the newest 100 budgets with their usage (those of the tenants), the overview of the organizations, and the usage of a tenant's " +
+	"budget with its 31 days and its projection, by requests over connections that stay open. A read's entry in the audit is committed " +
+	"before it is answered. The same figures come from sums over the events, to the last digit, with an index on tenant and time, without " +
+	"HTTP. *POST reservations* asks one budget for room, from 50 connections, against the same without HTTP, on a database with this one " +
+	"budget."
 
 // changeSections are the tables of changes.
 var changeSections = []section{
@@ -132,6 +141,7 @@ What Purser is compared with:
 - *two transactions*: the same, and another one to settle: *naive*, which also deletes the row and gives back what it held
 - *redis*: a script that adds to counters if all have room (check and increment, by EVALSHA), by go-redis, without persistence
 - *record*: Purser's own Record, without reserving
+- *library*: the same call of a ledger in the caller's process, without HTTP
 
 Before each turn the tables are emptied, or brought back to the events that they should hold, and a checkpoint is made. After
 it, plain SQL counts what the turn stored: every event once, in each counter and sum; every reservation once, held by each

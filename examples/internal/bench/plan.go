@@ -28,6 +28,8 @@ const (
 	changeSQLite    = "change-sqlite"
 	reportPostgres  = "report-postgres"
 	reportSQLite    = "report-sqlite"
+	serverPostgres  = "server-postgres"
+	serverSQLite    = "server-sqlite"
 )
 
 // The references: what a program could do instead.
@@ -42,6 +44,7 @@ const (
 	transactions = "two transactions" // that, and naive with what is given back
 	inRedis      = "redis"            // a script that adds to the counters if there is room
 	recording    = "record"           // Purser's Record, without asking before
+	library      = "library"          // the same call of a ledger, in the caller's process
 )
 
 // A floor is what a ratio is at least, by reference and number of callers. Where it has no entry, there is none.
@@ -104,6 +107,12 @@ func plan(s settings) []row {
 				rows = append(rows, reportRow(table, r, events))
 			}
 		}
+	}
+	for _, table := range []string{serverPostgres, serverSQLite} {
+		for _, r := range serverReads {
+			rows = append(rows, serverRow(table, r, 1), serverRow(table, r, 8))
+		}
+		rows = append(rows, serverReserveRow(table, 50))
 	}
 	if s.only != nil {
 		rows = slices.DeleteFunc(rows, func(r row) bool { return !s.only.MatchString(r.name) })

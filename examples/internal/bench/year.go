@@ -56,7 +56,7 @@ func (l *lab) year(ctx context.Context, table string, events int) (*year, error)
 	if err := y.record(ctx); err != nil {
 		return nil, err
 	}
-	if err := y.multiply(ctx, events/yearEvents); err != nil {
+	if err := multiply(ctx, y.place, events/yearEvents); err != nil {
 		return nil, err
 	}
 	for _, statement := range []string{"CREATE INDEX events_of_tenants ON purser_events (tenant, time)", counted} {
@@ -91,9 +91,9 @@ func (y *year) record(ctx context.Context) (err error) {
 
 func yearTenant(i int) string { return fmt.Sprintf("tenant-%02d", i) }
 
-// multiply makes so many events of each, and as many times each sum: what recording them would, in less time. Each sum is
-// written once more, however many times it is to be: so all years have their rows alike.
-func (y *year) multiply(ctx context.Context, times int) error {
+// multiply makes so many events of each, and as many times each sum and counter: what recording them would, in less time. Each
+// sum is written once more, however many times it is to be: so all places have their rows alike.
+func multiply(ctx context.Context, p *place, times int) error {
 	columns := strings.Join(eventColumns, ", ")
 	copied := strings.Replace(columns, "id,", "id || '-' || CAST(i AS text),", 1)
 	sums := make([]string, len(amountColumns))
@@ -104,8 +104,9 @@ func (y *year) multiply(ctx context.Context, times int) error {
 		fmt.Sprintf(`WITH RECURSIVE more(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM more WHERE i < %d)
 			INSERT INTO purser_events (%s) SELECT %s FROM more CROSS JOIN purser_events WHERE i > 1`, times, columns, copied),
 		"UPDATE purser_usage SET " + strings.Join(sums, ", "),
+		fmt.Sprintf("UPDATE purser_counters SET recorded = recorded * %d", times),
 	} {
-		if _, err := y.place.db.ExecContext(ctx, statement); err != nil {
+		if _, err := p.db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
