@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -554,6 +555,24 @@ var budgetParity = []parityRow{
 		w.wantMembers(`{"version": 5}`, "ada", "PUT", budgets+id, `{"limit_amount": 104}`, `If-Match: *`)
 		w.want(200, "", "ada", "DELETE", budgets+id, "", `If-Match: "5"`)
 	}},
+	{"Idempotency-Key, per user and route: same body, the same thing again as it now stands, never a second one; other body 422", func(t *testing.T, w *world) {
+		const key = "Idempotency-Key: a-key"
+		id := w.want(200, whole, "ada", "POST", budgets, simple, key).member(t, "id")
+		w.want(200, with(whole, `"id": "`+id+`"`), "ada", "POST", budgets, simple, key)
+		w.want(200, "", "ada", "PUT", budgets+id, `{"limit_amount": 7}`)
+		w.use("", "ada", "", 3, "0")
+		a := w.want(200, with(whole, `"id": "`+id+`"`, `"limit_amount": 7, "version": 2, "current_usage": 3, "usage_percentage": 42.857142857, "available": 4`),
+			"ada", "POST", budgets, simple, key)
+		if got := a.header.Get("ETag"); got != `"2"` {
+			t.Errorf("ETag is %s", got)
+		}
+		w.wantFields("Idempotency-Key", "ada", "POST", budgets, with(simple, `"limit_amount": 8`), key)
+		w.wantMembers(`{"user_id": "creator", "current_usage": 0}`, "creator", "POST", budgets, simple, key) // another user's key is another
+		w.wantMembers(`{"total": 1}`, "ada", "GET", budgets, "")
+		w.want(200, "", "ada", "DELETE", budgets+id, "")
+		w.want(404, `{"type": "about:blank", "title": "Not Found", "status": 404, "detail": "Budget not found"}`, "ada", "POST", budgets, simple, key)
+		w.wantMembers(`{"total": 0}`, "ada", "GET", budgets, "")
+	}},
 	{"a budget counts its key's usage whoever used it, else its owner's, also from before it was made", func(_ *testing.T, w *world) {
 		w.use("", "ada", "", 1, "0")
 		w.use("", "ada", "ada-key", 10, "0")
@@ -1016,6 +1035,18 @@ var budgetParity = []parityRow{
 				`{"id": "once", "time": "2026-03-15T09:00:00Z", "user": "ada", "input_tokens": 7}`)
 		}
 		w.wantMembers(`{"current_usage": 7}`, "ada", "GET", budgets+id, "")
+	}},
+	{"mended: retries of a create make two", func(t *testing.T, w *world) {
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				if a := w.do("ada", "POST", budgets, simple, "Idempotency-Key: retried"); a.status != 200 {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			})
+		}
+		group.Wait()
+		w.wantMembers(`{"total": 1}`, "ada", "GET", budgets, "")
 	}},
 	{"mended: last write wins", func(_ *testing.T, w *world) {
 		id := w.make("ada", simple)
