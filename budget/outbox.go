@@ -224,13 +224,13 @@ func (l *Ledger) Resend(ctx context.Context, id, sink string) (n int, err error)
 			}
 		}
 		n = len(w.Deliveries)
-		w.Audit = []AuditEntry{l.auditResend(id, w.Deliveries)}
+		w.Audit = []AuditEntry{l.auditResend(found[0].Alert, w.Deliveries)}
 		return w, nil
 	})
 	return n, err
 }
 
-func (l *Ledger) auditResend(id string, deliveries []alert.Delivery) AuditEntry {
+func (l *Ledger) auditResend(a alert.Alert, deliveries []alert.Delivery) AuditEntry {
 	sinks := make([]string, len(deliveries))
 	for i, d := range deliveries {
 		sinks[i] = d.Sink
@@ -240,5 +240,8 @@ func (l *Ledger) auditResend(id string, deliveries []alert.Delivery) AuditEntry 
 	if err != nil {
 		panic("purser: names can't be written: " + err.Error())
 	}
-	return AuditEntry{ID: l.options.NewID(), Time: l.now(), Actor: l.actor, Action: "resend_alert", Kind: "alert", Target: id, After: after}
+	return AuditEntry{
+		ID: l.options.NewID(), Time: l.now(), Actor: l.actor, Tenant: a.Tenant,
+		Action: "resend_alert", Kind: "alert", Target: a.ID, After: after,
+	}
 }
