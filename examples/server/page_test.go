@@ -530,6 +530,52 @@ func pagesAreForThoseWhoMaySee(t *testing.T, w *world) {
 	}
 }
 
+// The figures of the month are of what a caller may see: all, their organization's or their own. Nothing on their pages is of
+// others.
+func TestFiguresAreOfThoseWhoMayBeSeen(t *testing.T) {
+	f := newFurnished(t)
+	month := usage.Month.Bounds(morning, time.UTC)
+	everybody := []string{"acme", "globex", "initech", "ada", "bob", "cyd", "dan", "eve", "fay"}
+	tests := map[string]struct {
+		where map[usage.Dimension]string
+		knows []string
+	}{
+		"admin":        {nil, everybody},
+		"reader":       {nil, everybody},
+		"acme-admin":   {map[usage.Dimension]string{usage.Tenant: "acme"}, []string{"acme", "ada", "bob", "cyd"}},
+		"globex-admin": {map[usage.Dimension]string{usage.Tenant: "globex"}, []string{"globex", "dan", "eve"}},
+		"acme-ada":     {map[usage.Dimension]string{usage.Tenant: "acme", usage.User: "ada"}, []string{"acme", "ada"}},
+		"bob":          {map[usage.Dimension]string{usage.User: "bob"}, []string{"bob"}},
+	}
+	for token, test := range tests {
+		t.Run(token, func(t *testing.T) {
+			cost := decimal.Zero
+			for line, err := range f.ledger.Groups(t.Context(), budget.GroupQuery{Span: month, Where: test.where}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				cost = cost.Add(line.Cost())
+			}
+			client := f.signedIn(token)
+			_, overview := get(t, client, f.url+"/")
+			if want := fmt.Sprintf(`<dt>Cost</dt><dd><data value="%s"`, cost); cost.IsZero() || !strings.Contains(overview, want) {
+				t.Errorf("the overview has not the cost %v", cost)
+			}
+			for _, path := range f.pages() {
+				status, body := get(t, client, f.url+path)
+				if status == http.StatusNotFound {
+					continue // its text is checked elsewhere, and repeats the address
+				}
+				for _, name := range everybody {
+					if !slices.Contains(test.knows, name) && regexp.MustCompile(`(?i)\b`+name+`\b`).MatchString(body) {
+						t.Errorf("%s tells of %s", path, name)
+					}
+				}
+			}
+		})
+	}
+}
+
 // What a budget's page says where there is little to say, or much.
 func TestOddBudgetsHavePages(t *testing.T) {
 	w := newWorld(t)
