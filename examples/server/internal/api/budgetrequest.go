@@ -207,6 +207,11 @@ func (q *budgetRequest) readUpdate(c *call) error {
 		}
 		return q.readMember(name, value)
 	})
+	if q.scope != nil {
+		var err error
+		q.scope, err = scopeOf(c.caller, q.scope)
+		found = errors.Join(found, err)
+	}
 	// Whatever budget it is for, most of a request can be seen to be wrong.
 	b := budget.Budget{Name: "name", Metric: usage.Credits, Limit: decimal.NewFromInt(1)}
 	for _, change := range q.changes {
@@ -218,7 +223,8 @@ func (q *budgetRequest) readUpdate(c *call) error {
 	if b.MinHold.IsNegative() {
 		found = errors.Join(found, invalid.Field("min_hold", "must not be negative"))
 	}
-	b.Limit, b.MinHold, b.Except = decimal.NewFromInt(1), decimal.Zero, nil // how many places they may have, the budget says
+	b.Scope = q.scope
+	b.Limit, b.MinHold, b.Except = decimal.NewFromInt(1), decimal.Zero, nil // what these may be, the stored budget says
 	return alsoFound(found, b.Validate())
 }
 
@@ -230,6 +236,11 @@ func (q *budgetRequest) readMember(name string, value json.RawMessage) error {
 	}
 	q.sent = append(q.sent, name)
 	return read(q, name, value)
+}
+
+// rescopes reports whether the request makes a budget without owner limit others than it does.
+func (q *budgetRequest) rescopes(b *budget.Budget) bool {
+	return q.scope != nil && b.Owner == "" && !maps.Equal(q.scope, b.Scope)
 }
 
 // applyTo changes b as the request says. It refuses what can't be changed.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"net/http"
 	"time"
@@ -160,7 +159,10 @@ func updateBudget(c *call) (any, error) {
 		if err := c.mayChange(b, access.Update); err != nil {
 			return err
 		}
-		if err := c.change(b, &q); err != nil {
+		if q.rescopes(b) && !c.caller.May(access.Admin) {
+			return forbidden(access.Admin) // as if it were made
+		}
+		if err := q.applyTo(b); err != nil {
 			return err
 		}
 		details = mustMarshal(map[string]any{
@@ -189,25 +191,6 @@ func updateBudget(c *call) (any, error) {
 		}
 	}
 	return c.changedBudget(id)
-}
-
-// change changes b as the request says, as far as this caller may.
-func (c *call) change(b *budget.Budget, q *budgetRequest) error {
-	scope := b.Scope
-	if err := q.applyTo(b); err != nil {
-		return err
-	}
-	if q.scope == nil {
-		return nil
-	}
-	var err error
-	if b.Scope, err = scopeOf(c.caller, b.Scope); err != nil {
-		return err
-	}
-	if !maps.Equal(b.Scope, scope) && !c.caller.May(access.Admin) {
-		return forbidden(access.Admin) // as if it were made
-	}
-	return nil
 }
 
 // deleteBudget deletes a budget with its counters; events stay.
