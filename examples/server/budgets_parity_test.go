@@ -738,8 +738,14 @@ var budgetParity = []parityRow{
 		id := w.make("ada", with(dollars, `"limit_amount": 100`))
 		used := "0"
 		for _, step := range []struct{ dollars, level, shown string }{
-			{"79.999999999", "", ""}, {"80", "warning", "80.0"}, {"89.999999999", "warning", "89.9"}, {"90", "critical", "90.0"},
-			{"99.96", "critical", "99.9"}, {"99.999999999", "critical", "99.9"}, {"100", "exceeded", "100.0"}, {"123.456", "exceeded", "123.4"},
+			{"79.999999999", "", ""},
+			{"80", "warning", "80.0"},
+			{"89.999999999", "warning", "89.9"},
+			{"90", "critical", "90.0"},
+			{"99.96", "critical", "99.9"},
+			{"99.999999999", "critical", "99.9"},
+			{"100", "exceeded", "100.0"},
+			{"123.456", "exceeded", "123.4"},
 		} {
 			more := decimal.RequireFromString(step.dollars).Sub(decimal.RequireFromString(used))
 			w.use("", "ada", "", 0, more.String())
@@ -776,9 +782,17 @@ var budgetParity = []parityRow{
 	{"audit: one entry per request that succeeded, none for refused ones and alerts", func(t *testing.T, w *world) {
 		id := w.make("ada", simple)
 		for _, refused := range []struct{ token, method, path, body string }{
-			{"", "GET", "", ""}, {"bob", "GET", id, ""}, {"bob", "GET", id + "/usage", ""}, {"bob", "POST", "", simple}, {"ada", "POST", "", `{}`},
-			{"ada", "PUT", id, `{"limit_amount": 0}`}, {"ada", "PUT", id, `{"version": 9}`}, {"ada", "PUT", "unknown", `{}`}, {"bob", "DELETE", id, ""},
-			{"bob", "GET", "?user_id=ada", ""}, {"ada", "GET", "?page=0", ""},
+			{"", "GET", "", ""},
+			{"bob", "GET", id, ""},
+			{"bob", "GET", id + "/usage", ""},
+			{"bob", "POST", "", simple},
+			{"ada", "POST", "", `{}`},
+			{"ada", "PUT", id, `{"limit_amount": 0}`},
+			{"ada", "PUT", id, `{"version": 9}`},
+			{"ada", "PUT", "unknown", `{}`},
+			{"bob", "DELETE", id, ""},
+			{"bob", "GET", "?user_id=ada", ""},
+			{"ada", "GET", "?page=0", ""},
 		} {
 			if a := w.do(refused.token, refused.method, budgets+refused.path, refused.body); a.status < 400 {
 				t.Errorf("%+v is %d", refused, a.status)
@@ -1089,8 +1103,10 @@ var budgetParity = []parityRow{
 	}},
 	{"mended: an explicit null, Infinity or 1e-300 is stored and makes every list with that row 500", func(_ *testing.T, w *world) {
 		id := w.make("ada", simple)
-		for _, body := range []string{`{"limit_amount": null}`, `{"limit_amount": Infinity}`, `{"limit_amount": "Infinity"}`, `{"limit_amount": 1e-300}`,
-			`{"name": null}`, `{"is_enabled": null}`, `{"alert_threshold_percent": null}`, `{"alert_threshold_percent": NaN}`} {
+		for _, body := range []string{
+			`{"limit_amount": null}`, `{"limit_amount": Infinity}`, `{"limit_amount": "Infinity"}`, `{"limit_amount": 1e-300}`,
+			`{"name": null}`, `{"is_enabled": null}`, `{"alert_threshold_percent": null}`, `{"alert_threshold_percent": NaN}`,
+		} {
 			w.want(422, "", "ada", "PUT", budgets+id, body)
 		}
 		w.want(200, `{"budgets": [`+whole+`], "total": 1, "page": 1, "size": 10}`, "ada", "GET", budgets, "")

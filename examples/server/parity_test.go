@@ -306,8 +306,10 @@ var generalParity = []parityRow{
 			}
 		}
 		w.want(200, with(whole, `"id": "`+id+`"`), "ada", "GET", budgets+id, "")
-		for _, query := range []string{"page=0", "page=-1", "page=x", "page=1.5", "size=0", "size=101", "size=1e1", "budget_type=Tokens", "budget_type=x",
-			"user_id=%00", "user_id=%ff", "user_id=" + strings.Repeat("x", 129), "is_enabled=maybe", "%zz", "page=1;size=2"} {
+		for _, query := range []string{
+			"page=0", "page=-1", "page=x", "page=1.5", "size=0", "size=101", "size=1e1", "budget_type=Tokens", "budget_type=x",
+			"user_id=%00", "user_id=%ff", "user_id=" + strings.Repeat("x", 129), "is_enabled=maybe", "%zz", "page=1;size=2",
+		} {
 			w.want(422, "", "admin", "GET", budgets+"?"+query, "")
 		}
 		for _, id := range []string{"%00", "%ff", strings.Repeat("x", 129), "%0a"} {
