@@ -151,6 +151,19 @@ func TestManyEventsAreRecordedAtOnce(t *testing.T) {
 	})
 }
 
+func TestTheAnswerToABatchOfNothingButErrorsIsNoLongerThanTheBatch(t *testing.T) {
+	w := newWorld(t)
+	event := `{"id": "e"` + strings.Repeat(`, "x": 0, "y": 1, "z": 2`, 20)
+	for i := range 100 {
+		event += fmt.Sprintf(`, "x%d": 0`, i)
+	}
+	body := `{"events": [` + strings.Repeat(event+"},", 999) + event + `}]}`
+	a := w.want(200, "", "recorder", "POST", "/api/v1/events", body)
+	if n := strings.Count(a.body, "is not a known field"); n != 10_000 || len(a.body) > len(body) {
+		t.Errorf("%d findings in %d bytes, the body has %d", n, len(a.body), len(body))
+	}
+}
+
 const cloudEventBody = `{"specversion": "1.0", "id": "1", "source": "/gateway", "type": "completion", "time": "2026-03-15T09:00:00Z",
 	"subject": "ada", "datacontenttype": "application/json; charset=utf-8", "dataschema": "https://schemas.example/use", "traceparent": "00-ab",
 	"data": {"cost": 0.25, "input_tokens": 7, "labels": {"team": "red"}}}`

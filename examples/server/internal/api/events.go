@@ -186,11 +186,14 @@ func listOf(name string, text json.RawMessage, read func(json.RawMessage) sentEv
 	return sent, nil
 }
 
+// maxItemProblems is how many findings an answer lists of one of many.
+const maxItemProblems = 10
+
 // itemProblems says what is wrong with one of many: nothing, if err is nil.
 func itemProblems(err error) []FieldProblem {
 	problems := fieldProblems(err)
 	if err == nil || len(problems) > 0 {
-		return problems
+		return problems[:min(len(problems), maxItemProblems)]
 	}
 	field := "event"
 	switch {
