@@ -83,12 +83,12 @@ var sections = []section{
 	},
 }
 
-const serverNote = "`examples/server` in a process of its own, with 100,000 budgets and 1,000,000 events of the last 30 days, of 100 tenants: " +
-	"the newest 100 budgets with their usage (those of the tenants), the overview of the organizations, and the usage of a tenant's " +
-	"budget with its 31 days and its projection, by requests over connections that stay open. A read's entry in the audit is committed " +
-	"before it is answered. The same figures come from sums over the events, to the last digit, with an index on tenant and time, without " +
-	"HTTP. *POST reservations* asks one budget for room, from 50 connections, against the same without HTTP, on a database with this one " +
-	"budget."
+const serverNote = "`examples/server` in a process of its own, with 100,000 budgets and 1,000,000 events of the last 30 days, of 100 tenants; " +
+	"they only observe, so that none is projected in the background meanwhile. Read are the newest 100 budgets with their usage (those " +
+	"of the tenants), the overview of the organizations, and the usage of a tenant's budget with its 31 days and its projection, by " +
+	"requests over connections that stay open. A read's entry in the audit is committed before it is answered. The same figures come " +
+	"from sums over the events, to the last digit, with an index on tenant and time, without HTTP and without a projection. *POST " +
+	"reservations* asks one budget for room, from 50 connections, against the same without HTTP, on a database with this one budget."
 
 // changeSections are the tables of changes.
 var changeSections = []section{

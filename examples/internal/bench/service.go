@@ -122,13 +122,14 @@ func (s *service) fill(ctx context.Context, now time.Time, budgets, singles int)
 
 func serviceUser(tenant, i int) string { return fmt.Sprintf("user-%02d-%03d", tenant, i) }
 
-// definition returns a budget as it is stored, of which nothing was used yet. Its name is its id.
+// definition returns a budget as it is stored, of which nothing was used yet. Its name is its id. It only observes: a budget
+// that alerts is projected in the background when a server starts, and nothing of that is to be measured.
 func definition(id string, scope budget.Scope, made time.Time) budget.Definition {
 	made = made.Truncate(time.Microsecond)
 	return budget.Definition{
 		Budget: budget.Budget{
 			ID: id, Name: id, Metric: usage.Dollars, Limit: decimal.NewFromInt(1e9), Schedule: period.Monthly, Scope: scope,
-			Enforcement: budget.Hard, Owner: "bench", CreatedBy: "bench", Version: 1, CreatedAt: made, UpdatedAt: made,
+			Enforcement: budget.Observe, Owner: "bench", CreatedBy: "bench", Version: 1, CreatedAt: made, UpdatedAt: made,
 		},
 		CountedFrom: period.Monthly.Bounds(made).Start,
 	}
