@@ -300,3 +300,22 @@ func TestABudgetOfCredits(t *testing.T) {
 		w.wantFields("limit_amount", "ada", "PUT", budgets+id, `{"limit_amount": 0.0000001}`)
 	})
 }
+
+// Usage that a budget can't count is recorded nowhere: nobody may make a budget that little usage is too much for.
+func TestACreditIsNotWorthNextToNothing(t *testing.T) {
+	w := newWorld(t)
+	const body = `{"name": "n", "budget_type": "credits", "limit_amount": 5, "period_type": "lifetime", "cost_per_credit": %s}`
+	w.want(422, `{"type": "*", "title": "*", "status": 422, "detail": "*",
+		"errors": [{"field": "cost_per_credit", "message": "must be at least 0.000001"}]}`,
+		"ada", "POST", "/api/v1/budgets", fmt.Sprintf(body, "0.000000999"))
+	w.want(200, "", "ada", "POST", "/api/v1/budgets", fmt.Sprintf(body, "0.000001"))
+}
+
+func TestAScheduleIsOfThePeriodTypeBesideIt(t *testing.T) {
+	w := newWorld(t)
+	a := w.want(200, "", "ada", "POST", "/api/v1/budgets", `{"name": "n", "budget_type": "tokens", "limit_amount": 5,
+		"period_type": "weekly", "schedule": {"week_start": "sunday"}}`)
+	if got, want := a.member(t, "period_start"), "2026-03-15T00:00:00Z"; got != want {
+		t.Errorf("the week begins at %s, want %s", got, want)
+	}
+}

@@ -32,6 +32,7 @@ type settings struct {
 	cors    []string
 	demo    bool
 	https   bool
+	proxy   bool
 	tooMany bool
 }
 
@@ -56,6 +57,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	flags.StringVar(&s.now, "now", "", "freeze the clock at this RFC 3339 `time`")
 	flags.StringSliceVar(&s.cors, "cors", nil, "`origins` whose pages may call the API (default none)")
 	flags.BoolVar(&s.demo, "demo", false, "fill an empty database with a service's usage")
+	flags.BoolVar(&s.proxy, "proxy", false, "requests come through a proxy, which adds their sender to X-Forwarded-For")
 	flags.BoolVar(&s.https, "https", false, "browsers reach this server by https, through a proxy: cookies are sent by it only")
 	flags.BoolVar(&s.tooMany, "always-429", false, "answer 429 where a budget refuses, never 402")
 	return c
@@ -93,14 +95,9 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 		OnError: func(err error) { log.Warn("in the background", "error", err) },
 		Alerts:  &alert.Options{Sinks: map[string]alert.Sink{"log": slogsink.New(log)}, Default: []string{"log"}},
 	})
-	if s.demo {
-		if err := fillDemo(ctx, st, now(), stderr); err != nil {
-			return fmt.Errorf("fill the demo: %w", err)
-		}
-	}
 	handler, err := newHandler(config{
 		Ledger: ledger, Store: st, Guard: access.NewGuard(tokens, s.https), Metrics: metrics,
-		Now: now, Zone: zone, Log: log, CORS: s.cors, HTTPS: s.https, AlwaysTooMany: s.tooMany,
+		Now: now, Zone: zone, Log: log, CORS: s.cors, HTTPS: s.https, Proxy: s.proxy, AlwaysTooMany: s.tooMany,
 	})
 	if err != nil {
 		return err
@@ -108,6 +105,11 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 	listener, err := net.Listen("tcp", s.addr)
 	if err != nil {
 		return err
+	}
+	if s.demo {
+		if err := fillDemo(ctx, st, now(), stderr); err != nil {
+			return fmt.Errorf("fill the demo: %w", err)
+		}
 	}
 	fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr())
 	if printed != "" {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/rs/cors"
@@ -29,6 +31,7 @@ type config struct {
 
 	CORS          []string // origins whose pages may call the API
 	HTTPS         bool
+	Proxy         bool // requests come through one, which adds their sender to X-Forwarded-For
 	AlwaysTooMany bool
 	Refresh       time.Duration // of the page's figures; 0: its default
 }
@@ -60,10 +63,27 @@ func newHandler(c config) (http.Handler, error) {
 			AllowedOrigins: c.CORS,
 			AllowedMethods: []string{"GET", "POST", "PUT", "DELETE"},
 			AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match"},
-			ExposedHeaders: []string{"ETag", "Retry-After"},
+			ExposedHeaders: []string{"ETag", "Location", "Retry-After", "X-Should-Retry"},
 		}).Handler(h)
 	}
-	return logged(c.Metrics.measured(h, mux), c.Log), nil
+	h = logged(c.Metrics.measured(h, mux), c.Log)
+	if c.Proxy {
+		h = proxied(h)
+	}
+	return h, nil
+}
+
+// proxied gives requests the address that the proxy had them from: the last one that it names, since what stands before that
+// a client may have made up.
+func proxied(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		named := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		if address, err := netip.ParseAddr(strings.TrimSpace(named[len(named)-1])); err == nil {
+			r = r.Clone(r.Context())
+			r.RemoteAddr = netip.AddrPortFrom(address, 0).String()
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // ready answers whether the database can be read.

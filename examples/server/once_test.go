@@ -214,3 +214,41 @@ func TestAKeyIsKeptForADayAndOverARestart(t *testing.T) {
 			`{"name": "n", "budget_type": "tokens", "limit_amount": 5, "period_type": "daily"}`, key)
 	})
 }
+
+// What is made has an id that follows from the key: who uses one again after it was forgotten must not be told of the old thing.
+func TestAForgottenKeyMakesNothingElse(t *testing.T) {
+	onEveryStore(t, func(t *testing.T, w *world) {
+		w.want(200, "", "admin", "PUT", "/api/v1/tenants/acme", `{"name": "Acme"}`)
+		for _, path := range []string{"/api/v1/budgets", "/api/v1/licenses"} {
+			w.set("2026-03-15T09:30:00Z")
+			made := w.want(200, "", "admin", "POST", path, posts[path].body, "Idempotency-Key: k")
+			w.forgetKeys()
+			w.set("2026-03-20T09:30:00Z")
+			w.want(409, `{"type": "about:blank", "title": "Conflict", "status": 409, "detail": "*"}`,
+				"admin", "POST", path, posts[path].other, "Idempotency-Key: k")
+			if again := w.do("admin", "GET", path+"/"+made.member(t, "id"), ""); again.status != 200 {
+				t.Errorf("what was made first: %d %s", again.status, again.body)
+			}
+		}
+	})
+}
+
+// forgetKeys forgets all idempotency keys, as Run does with old ones.
+func (w *world) forgetKeys() {
+	w.t.Helper()
+	ctx := w.t.Context()
+	err := w.store.Update(ctx, func(tx budget.Tx) error {
+		old, err := tx.KeyClaims(ctx, budget.KeyClaimQuery{})
+		if err != nil {
+			return err
+		}
+		if err := tx.Fence(ctx, budget.Shared); err != nil {
+			return err
+		}
+		_, err = tx.Apply(ctx, budget.Writes{DeleteKeyClaims: old})
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}

@@ -113,6 +113,28 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// Of many clients behind a proxy one that guesses keeps none of the others out.
+func TestBehindAProxyClientsAreToldApart(t *testing.T) {
+	w := newWorld(t, func(c *config) { c.Proxy = true })
+	guess := func(from string) int {
+		return w.do("a guess", "GET", "/api/v1/tenants/x", "", "X-Forwarded-For: "+from).status
+	}
+	refused := false
+	for range 200 {
+		refused = refused || guess("made-up, 198.51.100.7, 192.0.2.1") == http.StatusTooManyRequests
+	}
+	if !refused {
+		t.Error("200 guesses were not refused")
+	}
+	if status := guess("192.0.2.1, 192.0.2.2"); status != http.StatusUnauthorized {
+		t.Errorf("another client: %d, want 401", status)
+	}
+	if a := w.do("admin", "GET", "/api/v1/tenants/x", "", "X-Forwarded-For: 192.0.2.1"); a.status != http.StatusTooManyRequests ||
+		a.header.Get("Retry-After") == "" {
+		t.Errorf("a token that would be guessed right: %d, want 429 with Retry-After", a.status)
+	}
+}
+
 func TestReady(t *testing.T) {
 	w := newWorld(t)
 	if a := w.do("", "GET", "/readyz", ""); a.status != http.StatusOK || a.body != "ok\n" {

@@ -88,7 +88,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func explained(class Class, err error) error {
 	switch class {
 	case Overflow:
-		return fmt.Errorf("%w: %w", budget.ErrOverflow, err)
+		return budget.ErrOverflow // the driver speaks of columns and types
 	case Unprepared:
 		return fmt.Errorf("%w: a pooler lends connections per transaction, so the driver must not keep prepared statements (for pgx: default_query_exec_mode=exec): %w",
 			budget.ErrSettings, err)

@@ -47,7 +47,7 @@ var budgetMembers = map[string]memberReader{
 		return readChoice(name, value, &q.metric, usage.Metrics())
 	},
 	"limit_amount":    member(readDecimal, func(b *budget.Budget) *decimal.Decimal { return &b.Limit }),
-	"cost_per_credit": nullable(readDecimal, func(b *budget.Budget) *decimal.Decimal { return &b.CostPerCredit }),
+	"cost_per_credit": nullable(readRate, func(b *budget.Budget) *decimal.Decimal { return &b.CostPerCredit }),
 	"min_hold":        nullable(readDecimal, func(b *budget.Budget) *decimal.Decimal { return &b.MinHold }),
 	"period_type": func(q *budgetRequest, name string, value json.RawMessage) error {
 		return readChoice(name, value, &q.schedule.kind, period.Kinds())
@@ -297,6 +297,12 @@ func (q *scheduleRequest) readWhole(name string, value json.RawMessage) error {
 	if jsonread.IsNull(value) {
 		return errNull(name)
 	}
+	// Members are read in the order of their names: period_type is known.
+	var members map[string]json.RawMessage
+	if q.kind != "" && json.Unmarshal(value, &members) == nil && members != nil && members["period"] == nil {
+		members["period"] = mustMarshal(q.kind)
+		value = mustMarshal(members)
+	}
 	var s period.Schedule
 	if err := s.UnmarshalJSON(value); err != nil {
 		var errs []error
@@ -400,6 +406,18 @@ func readDecimal(name string, value json.RawMessage, to *decimal.Decimal) error 
 	}
 	*to = d
 	return nil
+}
+
+// minRate is the lowest cost of a credit. Anybody who may make budgets could else make one whose counter little usage fills,
+// and usage that a budget can't count is not recorded.
+var minRate = decimal.New(1, -6)
+
+func readRate(name string, value json.RawMessage, to *decimal.Decimal) error {
+	err := readDecimal(name, value, to)
+	if err == nil && to.IsPositive() && to.LessThan(minRate) {
+		return invalid.Field(name, "must be at least %s", minRate)
+	}
+	return err
 }
 
 // readOptionalText reads a text, which may be empty, or that there is none.

@@ -116,14 +116,15 @@ func createBudget(c *call) (any, error) {
 		return c.changedBudget(b.ID)
 	}
 	made, err := c.saying(mustMarshal(settingsOf(&b))).Create(c.Context(), b)
-	switch {
-	case err == nil:
-		return c.changedBudget(made.ID)
-	case c.once != (once{}) && errors.Is(err, budget.ErrConflict): // made by the same request a moment ago
-		return c.changedBudget(b.ID)
-	default:
+	if c.once != (once{}) && errors.Is(err, budget.ErrConflict) {
+		if made, err = c.ledger.Budget(c.Context(), b.ID); err == nil {
+			err = c.madeJustNow(made.CreatedAt)
+		}
+	}
+	if err != nil {
 		return nil, err
 	}
+	return c.changedBudget(made.ID)
 }
 
 // wasMade reports whether a budget with this id was made, also if it was deleted since.

@@ -60,8 +60,10 @@ func postLicense(c *call) (any, error) {
 		}
 	}
 	made, err := c.ledger.CreateLicense(c.Context(), x)
-	if c.once != (once{}) && errors.Is(err, budget.ErrConflict) { // made by the same request a moment ago
-		return c.ledger.License(c.Context(), x.ID)
+	if c.once != (once{}) && errors.Is(err, budget.ErrConflict) {
+		if made, err = c.ledger.License(c.Context(), x.ID); err == nil {
+			err = c.madeJustNow(made.CreatedAt)
+		}
 	}
 	return made, err
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -50,6 +51,18 @@ func (c *call) claim() (again bool, err error) {
 		err = invalid.Field("Idempotency-Key", "stands for another request")
 	}
 	return again, err
+}
+
+// madeJustNow returns nil where what stands under the request's id can have been made by the same request, sent twice at the
+// same time. Else it is of a request so long ago that its key is forgotten, and may be of another body.
+func (c *call) madeJustNow(at time.Time) error {
+	if c.api.Now().Sub(at) <= 2*requestTimeout {
+		return nil
+	}
+	return &Problem{
+		Status: http.StatusConflict,
+		Detail: "The Idempotency-Key was used for something that was made longer ago than keys are kept.",
+	}
 }
 
 // idempotencyKey returns the key that a request brings, "" if it brings none.

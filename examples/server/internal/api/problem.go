@@ -139,6 +139,7 @@ func invalidProblem(err error) *Problem {
 	}
 	if len(p.Errors) == 0 {
 		p.Detail = err.Error()
+		p.Errors = []FieldProblem{{"request", p.Detail}}
 	}
 	return p
 }
