@@ -55,7 +55,8 @@ func covers(given, permission string) bool {
 // Within reports whether a budget is one that a caller of this tenant can ever have to do with.
 func (c *Caller) Within(b *budget.Budget) bool { return c.Platform() || TenantOf(b) == c.Tenant }
 
-// Owns reports whether a budget is the caller's own. Users of one name in two tenants are two users.
+// Owns reports whether a budget is the caller's own. Users of one name in two tenants are two users, though a budget of the
+// platform's user covers what is used under that name everywhere.
 func (c *Caller) Owns(b *budget.Budget) bool {
 	return b.Owner != "" && b.Owner == c.User && b.Scope[usage.Tenant] == budget.Selector(c.Tenant)
 }
