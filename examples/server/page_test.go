@@ -576,6 +576,65 @@ func TestFiguresAreOfThoseWhoMayBeSeen(t *testing.T) {
 	}
 }
 
+// Who spends and who reserves is told to those whom the API tells it too: a budget of one's own may count what others use.
+func TestPagesNameOthersToThoseWhoMayReadOnly(t *testing.T) {
+	f := newFurnished(t)
+	recorders, err := f.ledger.Create(t.Context(), budget.Budget{
+		Name: "All", Metric: usage.Requests, Limit: *amount("100000"), Owner: "recorder", CreatedBy: "recorder",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	teams, err := f.ledger.Create(t.Context(), budget.Budget{
+		Name: "Team", Metric: usage.Requests, Limit: *amount("100000"), Scope: budget.Scope{usage.Tenant: "acme"}, Owner: "ada", CreatedBy: "ada",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	namesakes, err := f.ledger.Create(t.Context(), budget.Budget{
+		Name: "Namesake", Metric: usage.Requests, Limit: *amount("100000"), Scope: budget.Scope{usage.Tenant: "acme"}, Owner: "creator",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.ledger.Reserve(t.Context(), budget.Request{
+		ID: "run-5", Subject: usage.Subject{Tenant: "acme", User: "cyd", APIKey: "acme-batch"},
+		Estimate: usage.Amounts{InputTokens: 1, Cost: amount("0.01")},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	const organization, user, key, resource, held = "<th scope=\"row\">globex<", ">bob<", ">acme-batch<", ">gpt-5-mini<", ">run-5<"
+	all := []string{organization, user, key, resource, held, namesakes.ID}
+	for _, test := range []struct {
+		token, path string
+		tells       []string
+	}{
+		{"admin", "/budgets/" + recorders.ID, []string{organization, user, key, resource, held}},
+		{"reader", "/budgets/" + recorders.ID, []string{organization, user, key, resource}},
+		{"recorder", "/budgets/" + recorders.ID, []string{resource, held}},
+		{"acme-admin", "/budgets/" + teams.ID, []string{user, key, resource, held}},
+		{"acme-ada", "/budgets/" + teams.ID, []string{resource}},
+		{"ada", "/budgets/" + f.keys.ID, []string{resource}},
+		{"admin", "/tenants/acme", []string{user, key, resource, namesakes.ID}},
+		{"acme-admin", "/tenants/acme", []string{user, key, resource, namesakes.ID}},
+		{"creator", "/tenants/acme", nil},
+		{"creator", "/", nil},
+	} {
+		status, body := get(t, f.signedIn(test.token), f.url+test.path)
+		if status != http.StatusOK {
+			t.Fatalf("%s as %s: %d", test.path, test.token, status)
+		}
+		for _, text := range all {
+			if tells := strings.Contains(body, text); tells != slices.Contains(test.tells, text) {
+				t.Errorf("%s tells %s of %s: %v", test.path, test.token, text, tells)
+			}
+		}
+		if test.path == "/" && !strings.Contains(body, `<dt>Cost</dt><dd><data value="0"`) {
+			t.Errorf("%s tells %s what others cost", test.path, test.token)
+		}
+	}
+}
+
 // What a budget's page says where there is little to say, or much.
 func TestOddBudgetsHavePages(t *testing.T) {
 	w := newWorld(t)

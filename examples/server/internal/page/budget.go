@@ -47,6 +47,7 @@ type budgetPage struct {
 	Version                                  int64
 	Facts                                    []fact
 	Reservations                             []reservationRow
+	ShowReservations                         bool
 	MoreReservations                         string
 	Alerts                                   []alertRow
 	ShowChanges                              bool
@@ -297,7 +298,7 @@ func (h *Page) addSpenders(ctx context.Context, v *budgetPage, s budget.Status) 
 	}
 	maps.Copy(where, s.Value)
 	var open []usage.Dimension
-	for _, d := range []usage.Dimension{usage.Tenant, usage.User, usage.APIKey, usage.Resource} {
+	for _, d := range spenderDimensions(v.caller) {
 		if _, fixed := where[d]; !fixed {
 			open = append(open, d)
 		}
@@ -315,11 +316,17 @@ func ignorePruned(err error) error {
 	return err
 }
 
+// addReservations adds the reservations that hold some of the budget, for those who may make some: they say who reserves.
 func (h *Page) addReservations(ctx context.Context, v *budgetPage, s budget.Status) error {
 	const shown = 20
-	found, err := h.Ledger.Reservations(ctx, budget.ReservationQuery{
-		Budget: v.ID, States: []budget.ReservationState{budget.Open}, Limit: shown + 1,
-	})
+	if v.ShowReservations = v.caller.May(access.RecordUsage); !v.ShowReservations {
+		return nil
+	}
+	q := budget.ReservationQuery{Budget: v.ID, States: []budget.ReservationState{budget.Open}, Limit: shown + 1}
+	if !v.caller.Platform() {
+		q.Tenant = &v.caller.Tenant
+	}
+	found, err := h.Ledger.Reservations(ctx, q)
 	if err != nil {
 		return err
 	}

@@ -45,14 +45,15 @@ func visible(c *access.Caller) budget.Query {
 	return q
 }
 
-// own selects the usage that the caller may see all of: everybody's, that of their organization, or their own.
+// own selects the usage that the caller may see all of: everybody's, that of their organization, or, without the permission to
+// read, their own.
 func own(c *access.Caller) (where map[usage.Dimension]string, whose string) {
 	where = make(map[usage.Dimension]string)
 	whose = "all organizations"
 	if !c.Platform() {
 		where[usage.Tenant], whose = c.Tenant, c.Tenant
 	}
-	if !c.May(access.Read) && !c.May(access.Admin) {
+	if !c.May(access.Read) {
 		where[usage.User], whose = c.User, c.User
 	}
 	return where, whose

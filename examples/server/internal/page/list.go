@@ -12,6 +12,7 @@ import (
 
 	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/examples/server/internal/access"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -187,6 +188,14 @@ type spender struct {
 	Name     string
 	Amount   quantity
 	Requests quantity
+}
+
+// spenderDimensions returns by what the caller may see who spends: without the permission to read, nobody else.
+func spenderDimensions(c *access.Caller) []usage.Dimension {
+	if !c.May(access.Read) {
+		return []usage.Dimension{usage.Resource}
+	}
+	return []usage.Dimension{usage.Tenant, usage.User, usage.APIKey, usage.Resource}
 }
 
 // listSpenders returns who used most of the metric, for each of the dimensions in which somebody used any.

@@ -24,6 +24,7 @@ type tenantPage struct {
 	Budgets         []budgetRow
 	BudgetPager     pager
 
+	ShowSpenders               bool
 	Spenders                   []spenders
 	SpendersSpan, SpendersNone string
 
@@ -64,15 +65,15 @@ func (h *Page) tenant(r *http.Request, f *frame) (any, error) {
 	if err := h.addMonths(r, v); err != nil {
 		return nil, err
 	}
-	if v.Spenders, err = h.listSpenders(r.Context(), budget.TopQuery{
-		Span: current.Month.Bounds, Where: map[usage.Dimension]string{usage.Tenant: id},
-	}, usage.User, usage.APIKey, usage.Resource); err != nil {
-		return nil, err
+	if v.ShowSpenders = f.caller.May(access.Read); v.ShowSpenders {
+		if v.Spenders, err = h.listSpenders(r.Context(), budget.TopQuery{
+			Span: current.Month.Bounds, Where: map[usage.Dimension]string{usage.Tenant: id},
+		}, usage.User, usage.APIKey, usage.Resource); err != nil {
+			return nil, err
+		}
 	}
-	q := budget.Query{Scope: budget.Scope{usage.Tenant: budget.Selector(id)}}
-	if !f.caller.May(access.Read) {
-		q.Owner = &f.caller.User
-	}
+	q := visible(f.caller) // without the permission to read, no tenant's budget is the platform's own, whatever its owner's name
+	q.Scope = budget.Scope{usage.Tenant: budget.Selector(id)}
 	v.Budgets, _, v.BudgetPager, err = h.listBudgets(r, f, q)
 	return v, err
 }
