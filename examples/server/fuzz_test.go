@@ -179,7 +179,7 @@ func (h *hostility) next() sent {
 		s.header = append(s.header, "Content-Type: "+pick(h, contentTypes))
 	}
 	if h.IntN(4) == 0 {
-		s.header = append(s.header, "Idempotency-Key: "+pick(h, []string{"k", "k", "l"}))
+		s.header = append(s.header, "Idempotency-Key: "+pick(h, []string{"k", "k", "l", "", " ", strings.Repeat("x", 256), "\xff"}))
 	}
 	if o.method == http.MethodPut && h.IntN(4) == 0 {
 		s.header = append(s.header, "If-Match: "+pick(h, []string{`"1"`, `W/"1"`, "*", `"`, "1", `"x"`}))
