@@ -339,6 +339,7 @@ func (l *Ledger) Audit(ctx context.Context, q AuditQuery) (entries []AuditEntry,
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
+	q.Span.Start, q.Span.End = micros(q.Span.Start), micros(q.Span.End)
 	err = l.view(ctx, "read the audit", func(r ReadTx) (err error) {
 		entries, err = r.Audit(ctx, q)
 		return err

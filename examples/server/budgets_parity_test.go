@@ -881,7 +881,7 @@ var budgetParity = []parityRow{
 			w.want(403, `{"type": "about:blank", "title": "Forbidden", "status": 403, "detail": "The permission platform:budgets:admin is missing."}`,
 				token, "GET", "/api/v1/audit", "")
 		}
-		for _, query := range []string{"from=yesterday", "to=2026", "limit=0", "limit=1001", "after=x", "action=%00", "from=2026-03-15T10:00:00Z&to=2026-03-15T10:00:00Z"} {
+		for _, query := range []string{"from=yesterday", "to=2026", "limit=0", "limit=1001", "after=x", "action=%00", "to=0001-01-01T00:00:00Z", "from=0001-01-01T00:00:00Z", "to=1979-12-31T23:59:59Z", "from=2026-03-15T10:00:00Z&to=2026-03-15T10:00:00Z"} {
 			w.want(422, "", "admin", "GET", "/api/v1/audit?"+query, "")
 		}
 	}},

@@ -8,8 +8,6 @@ import (
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/examples/server/internal/access"
-	"github.com/purser-go/purser/internal/invalid"
-	"github.com/purser-go/purser/period"
 )
 
 func (a *API) auditRoutes() []Route {
@@ -40,14 +38,10 @@ func listAudit(c *call) (any, error) {
 	action, actionErr := c.text("action")
 	user, userErr := c.text("user_id")
 	target, targetErr := c.text("resource_id")
-	from, fromErr := c.time("from")
-	to, toErr := c.time("to")
+	span, spanErr := c.span()
 	limit, limitErr := c.number("limit", defaultPage, 1, maxPage)
 	after, afterErr := c.after()
-	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
-		toErr = invalid.Field("to", "must be after from")
-	}
-	if err := errors.Join(actionErr, userErr, targetErr, fromErr, toErr, limitErr, afterErr); err != nil {
+	if err := errors.Join(actionErr, userErr, targetErr, spanErr, limitErr, afterErr); err != nil {
 		return nil, err
 	}
 	if !c.caller.May(access.Admin) {
@@ -55,7 +49,7 @@ func listAudit(c *call) (any, error) {
 	}
 	q := budget.AuditQuery{
 		Action: action, Actor: user, Target: target,
-		Span: period.Bounds{Start: from, End: to}, Limit: limit + 1, // one more tells whether there is a next page
+		Span: span, Limit: limit + 1, // one more tells whether there is a next page
 	}
 	if !c.caller.Platform() {
 		q.Tenant = &c.caller.Tenant

@@ -150,10 +150,13 @@ func (c *call) time(name string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	t, err := time.Parse(time.RFC3339Nano, value)
-	if err != nil {
-		return time.Time{}, invalid.Field(name, "must be an RFC 3339 time such as 2026-03-01T09:30:00Z")
+	switch {
+	case err != nil:
+		err = invalid.Field(name, "must be an RFC 3339 time such as 2026-03-01T09:30:00Z")
+	case t.IsZero():
+		err = invalid.Field(name, "must be from 1980 to 2199") // else it would mean that it is not there
 	}
-	return t.UTC(), nil
+	return t.UTC(), err
 }
 
 // zone returns the time zone that the query names, the reporting zone if it names none.
