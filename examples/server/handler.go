@@ -49,7 +49,7 @@ func newHandler(c config) (http.Handler, error) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, r, c.Store) })
 
-	var h http.Handler = secure.Headers(mux, c.HTTPS)
+	h := secure.Headers(mux, c.HTTPS)
 	protection := http.NewCrossOriginProtection()
 	for _, origin := range c.CORS {
 		if err := protection.AddTrustedOrigin(origin); err != nil {
