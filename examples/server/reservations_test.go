@@ -324,6 +324,8 @@ func TestReservationsThatAreNoneAreRefused(t *testing.T) {
 	}
 	w.want(403, "", "reader", "GET", "/api/v1/reservations", "")
 	w.want(403, "", "reader", "GET", "/api/v1/reservations/r", "")
+	w.want(422, "", "reader", "GET", "/api/v1/reservations/%00", "")
+	w.want(422, "", "reader", "POST", "/api/v1/reservations/r/settle", "{}")
 }
 
 func TestReservationsByState(t *testing.T) {

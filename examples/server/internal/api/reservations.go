@@ -41,7 +41,7 @@ type receipt struct {
 // reserve holds room for an estimate in every budget that covers it, or in none: 402 or 429 then, with the budgets that have
 // no room. It answers 201 also to the same request sent again while it holds.
 func reserve(c *call) (any, error) {
-	request, _, err := c.request()
+	request, err := c.request(nil)
 	if err == nil {
 		err = c.usageClaim()
 	}
@@ -74,7 +74,8 @@ func reservationPath(key budget.ReservationKey, caller *access.Caller) string {
 // check says what would become of a request now, or at another time, and why: what each budget says that covers it. Of those
 // that the caller may not read it says no name and no figure but what was asked for.
 func check(c *call) (any, error) {
-	request, at, err := c.request()
+	var at time.Time
+	request, err := c.request(&at)
 	if err == nil {
 		err = c.usageClaim()
 	}
@@ -99,9 +100,8 @@ func check(c *call) (any, error) {
 	}{decision.Admitted(), decision.At, verdicts}, nil
 }
 
-// request reads what room is asked for, and, of what is only to be checked, at which time.
-func (c *call) request() (r budget.Request, at time.Time, err error) {
-	checking := c.route.Path == "/api/v1/check"
+// request reads what room is asked for, and, unless at is nil, at which time.
+func (c *call) request(at *time.Time) (r budget.Request, err error) {
 	err = c.object(func(name string, value json.RawMessage) error {
 		switch {
 		case name == "id":
@@ -110,13 +110,13 @@ func (c *call) request() (r budget.Request, at time.Time, err error) {
 			return readAmounts(name, value, &r.Estimate)
 		case name == "ttl_seconds":
 			return readSeconds(name, value, &r.TTL)
-		case name == "at" && checking:
-			return jsonread.Time(name, value, &at)
+		case name == "at" && at != nil:
+			return jsonread.Time(name, value, at)
 		default:
 			return readSubjectMember(name, value, &r.Subject)
 		}
 	})
-	return r, at, errors.Join(err, c.ownTenant(&r.Tenant), invalid.OptionalName("id", r.ID), r.Subject.Validate(),
+	return r, errors.Join(err, c.ownTenant(&r.Tenant), invalid.OptionalName("id", r.ID), r.Subject.Validate(),
 		within("estimate", r.Estimate.Validate()))
 }
 
@@ -229,10 +229,10 @@ func settle(c *call) (any, error) {
 	}{result.ID, optionalText(key.Tenant), result.Outcome, result.Late}, nil
 }
 
-// reservation returns which reservation the caller may settle, release or extend. err is what was wrong with the body.
+// reservation returns which reservation the caller may read, settle, release or extend. err is what was wrong with the body.
 func (c *call) reservation(err error) (budget.ReservationKey, error) {
 	key, keyErr := c.reservationKey()
-	if errors.Is(err, budget.ErrInvalid) && errors.Is(keyErr, budget.ErrInvalid) {
+	if errors.Is(keyErr, budget.ErrInvalid) {
 		err = errors.Join(keyErr, err)
 	}
 	if err == nil {
