@@ -217,7 +217,7 @@ func TestUsageOfWhatWasPruned(t *testing.T) {
 	w.wantMembers(`{"current_usage": 0, "usage_history": [{"date": "2026-02-23", "usage": 5, "tokens": 5, "cost_dollars": 0, "requests": 1}], "projection": "*"}`,
 		"ada", "GET", budgets+sums+"/usage", "")
 	w.wantMembers(`{"current_usage": 7, "usage_history": null, "projection": "*"}`, "admin", "GET", budgets+events+"/usage", "")
-	w.wantFields("", "admin", "PUT", budgets+events, `{"period_type": "yearly"}`)
+	w.wantFields("request", "admin", "PUT", budgets+events, `{"period_type": "yearly"}`)
 }
 
 func TestBudgetsInTimeZones(t *testing.T) {
