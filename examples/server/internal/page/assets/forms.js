@@ -1,6 +1,13 @@
-// Sends forms that are marked data-api to the API as JSON, and shows what it says at the fields that it is about.
+// What is told of a form on the page that is loaded anew once it is sent: its id.
+const sent = "sent";
+
+// Sends forms that are marked data-api to the API as JSON, and shows what it says at the fields that it is about. One that is
+// marked data-anew is about something else once it is sent: the page is loaded anew then.
 export function forms(changed) {
+	const before = sessionStorage.getItem(sent);
+	sessionStorage.removeItem(sent);
 	for (const form of document.querySelectorAll("form[data-api]")) {
+		if (form.id === before) tell(form, form.dataset.done);
 		form.hidden = false;
 		form.noValidate = true; // the API knows the rules, and says them at the field
 		let key = randomKey();
@@ -10,10 +17,15 @@ export function forms(changed) {
 			button.disabled = true;
 			clear(form);
 			try {
-				if (await send(form, key)) {
-					key = randomKey();
-					await changed();
+				if (!await send(form, key)) return;
+				if ("anew" in form.dataset) {
+					sessionStorage.setItem(sent, form.id);
+					location.reload(); // until then it has the same key: sent twice, it is done once
+					return;
 				}
+				key = randomKey();
+				tell(form, form.dataset.done);
+				await changed();
 			} catch {
 				fail(form, "The server does not answer. Nothing may have been changed; try again.");
 			} finally {
@@ -28,7 +40,7 @@ async function send(form, key) {
 	const method = form.dataset.api;
 	const body = members(form);
 	if (method === "PUT" && Object.keys(body).length === 0) {
-		form.querySelector("[data-status]").textContent = "Nothing was changed.";
+		tell(form, "Nothing was changed.");
 		return false;
 	}
 	const headers = { "Content-Type": "application/json" };
@@ -38,7 +50,6 @@ async function send(form, key) {
 	if (answer.ok) {
 		if (form.dataset.etag && answer.headers.get("ETag")) form.dataset.etag = answer.headers.get("ETag");
 		for (const input of form.elements) settle(input);
-		form.querySelector("[data-status]").textContent = form.dataset.done;
 		return true;
 	}
 	const problem = await answer.json();
@@ -74,7 +85,11 @@ function clear(form) {
 	for (const error of form.querySelectorAll(".error")) error.textContent = "";
 	for (const input of form.elements) input.removeAttribute("aria-invalid");
 	form.querySelector("[data-failure]").hidden = true;
-	form.querySelector("[data-status]").textContent = "";
+	tell(form, "");
+}
+
+function tell(form, text) {
+	form.querySelector("[data-status]").textContent = text;
 }
 
 function showProblem(form, problem) {
