@@ -50,6 +50,8 @@ func (v *visit) testEdit() {
 		v.t.Errorf("it is %+v", after)
 	}
 	v.wantText("#changes", "update budget", "warning percent 50")
+	v.want(`document.querySelector("h1").textContent + document.querySelector(".title .badge").textContent`, "Acme & <b>all</b>disabled")
+	v.want(`document.title`, "Acme & <b>all</b> · Purser")
 }
 
 func (v *visit) testRefusedEdit() {

@@ -15,6 +15,7 @@ export function live(changed) {
 				const fresh = page.getElementById(region.id);
 				if (fresh) morph(region, fresh);
 			}
+			document.title = page.title;
 			note.textContent = "";
 			document.body.dataset.refreshed = String(Number(document.body.dataset.refreshed ?? 0) + 1);
 			changed();
