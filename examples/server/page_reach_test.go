@@ -35,7 +35,7 @@ func (v *visit) testNarrow() {
 	v.open("/login")
 	v.want(`document.documentElement.scrollWidth`, "320")
 	v.signIn("admin", "/")
-	for _, path := range append(v.f.pages(), "/docs") {
+	for _, path := range append(v.f.pages(), append(v.f.longNames(), "/docs", "/")...) {
 		v.open(path)
 		if width := v.eval(`document.documentElement.scrollWidth`); width != "320" {
 			v.t.Errorf("%s is %s pixels wide; what sticks out is %s", path, width, v.eval(`[...document.querySelectorAll("main *, .top *")]
@@ -43,6 +43,26 @@ func (v *visit) testNarrow() {
 		}
 	}
 	v.Pardon("status of 404")
+}
+
+// longNames makes budgets and an organization with names of a hundred letters, and returns the paths of their pages.
+func (f *furnished) longNames() []string {
+	f.t.Helper()
+	ctx, long := f.t.Context(), strings.Repeat("long", 25)
+	if _, err := f.ledger.PutTenant(ctx, budget.Tenant{ID: long, Name: "O" + long[1:], Slug: "s" + long[1:]}); err != nil {
+		f.t.Fatal(err)
+	}
+	paths := []string{"/tenants/" + long}
+	for _, scope := range []budget.Scope{{usage.Tenant: budget.Selector(long)}, {usage.User: budget.Each, usage.APIKey: budget.Each}} {
+		b, err := f.ledger.Create(ctx, budget.Budget{Name: "B" + long[1:], Description: &long, Metric: usage.Dollars, Limit: *amount("1"), Scope: scope})
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		paths = append(paths, "/budgets/"+b.ID)
+	}
+	subject := usage.Subject{Tenant: long, User: long, APIKey: long, Resource: long}
+	f.record([]usage.Event{{ID: long, Subject: subject, Amounts: usage.Amounts{InputTokens: 5, Cost: amount("0.9")}}})
+	return append(paths, paths[2]+"?value="+url.QueryEscape(budget.Value{usage.User: long, usage.APIKey: long}.Key()))
 }
 
 // focused names the element that has the focus, and remembers that it was reached.
