@@ -61,6 +61,7 @@ func TestPage(t *testing.T) {
 		"figures keep up, and focus and scroll stay":        (*visit).testLive,
 		"rows that come and go leave the focus where it is": (*visit).testRows,
 		"a server that is away is told of":                  (*visit).testAway,
+		"a budget that is deleted is told of":               (*visit).testGone,
 		"a page that nobody looks at asks for nothing":      (*visit).testHidden,
 		"limit, name and thresholds can be changed":         (*visit).testEdit,
 		"what is refused is said at its field":              (*visit).testRefusedEdit,
@@ -377,23 +378,39 @@ func (v *visit) testRows() {
 
 func (v *visit) testAway() {
 	v.signIn("admin", "/")
-	offline := func(away bool) {
-		v.t.Helper()
-		params := network.EmulateNetworkConditionsByRuleParams{
-			MatchedNetworkConditions: []*network.Conditions{{Offline: away, DownloadThroughput: -1, UploadThroughput: -1}},
-		}
-		if _, err := chromedp.Call(v.Tab, network.EmulateNetworkConditionsByRule, params); err != nil {
-			v.t.Fatal(err)
-		}
-	}
 	v.wait(`document.body.dataset.refreshed > 0`)
 	v.want(`document.getElementById("live").textContent`, "")
-	offline(true)
+	v.network(network.Conditions{Offline: true})
 	v.wait(`document.getElementById("live").textContent === "The server does not answer: figures may be old."`)
 	v.wantText("#cards", "$203.50")
-	offline(false)
+	v.network(network.Conditions{})
 	v.wait(`document.getElementById("live").textContent === ""`)
 	v.Pardon("ERR_INTERNET_DISCONNECTED")
+
+	v.network(network.Conditions{Latency: time.Minute.Seconds() * 1000})
+	v.wait(`document.getElementById("live").textContent === "The server does not answer: figures may be old."`)
+	v.network(network.Conditions{})
+	v.wait(`document.getElementById("live").textContent === ""`)
+}
+
+// network makes the tab's network like this, but for how much it carries.
+func (v *visit) network(like network.Conditions) {
+	v.t.Helper()
+	like.DownloadThroughput, like.UploadThroughput = -1, -1
+	params := network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{&like}}
+	if _, err := chromedp.Call(v.Tab, network.EmulateNetworkConditionsByRule, params); err != nil {
+		v.t.Fatal(err)
+	}
+}
+
+func (v *visit) testGone() {
+	v.signIn("admin", "/budgets/"+v.f.acme.ID)
+	if err := v.f.ledger.Delete(v.t.Context(), v.f.acme.ID); err != nil {
+		v.t.Fatal(err)
+	}
+	v.wait(`document.getElementById("live").textContent.startsWith("What this page shows is gone")`)
+	v.wantText("#now", "Used $121.71")
+	v.Pardon("status of 404")
 }
 
 // testHidden looks at the page's timers and requests, since of what does not happen there is nothing to wait for.

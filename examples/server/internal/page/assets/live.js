@@ -10,7 +10,7 @@ export function live(changed) {
 		asking?.abort();
 		asking = new XMLHttpRequest();
 		try {
-			const page = await read(asking);
+			const page = await read(asking, Math.max(2 * every, 5000));
 			for (const region of document.querySelectorAll("[data-live]")) {
 				const fresh = page.getElementById(region.id);
 				if (fresh) morph(region, fresh);
@@ -20,7 +20,8 @@ export function live(changed) {
 			document.body.dataset.refreshed = String(Number(document.body.dataset.refreshed ?? 0) + 1);
 			changed();
 		} catch (problem) {
-			if (problem !== "aborted") note.textContent = "The server does not answer: figures may be old.";
+			if (problem === 404) note.textContent = "What this page shows is gone: these are its last figures.";
+			else if (problem !== "aborted") note.textContent = "The server does not answer: figures may be old.";
 		}
 	}
 
@@ -43,18 +44,20 @@ export function live(changed) {
 	return refresh;
 }
 
-// read returns this page as the server has it now. It is an XMLHttpRequest because that makes a document by itself, in which
+// read returns this page as the server has it now, if it says so within so many milliseconds. It is an XMLHttpRequest because that makes a document by itself, in which
 // no script runs: no text becomes HTML here, which the page's Trusted Types do not allow.
-function read(request) {
+function read(request, patience) {
 	return new Promise((resolve, reject) => {
 		request.open("GET", location.pathname + location.search);
 		request.responseType = "document";
+		request.timeout = patience;
 		request.onload = () => {
 			if (new URL(request.responseURL).pathname === "/login") location.reload(); // the session has ended
 			else if (request.status === 200 && request.response) resolve(request.response);
 			else reject(request.status);
 		};
 		request.onerror = () => reject("unreachable");
+		request.ontimeout = () => reject("late");
 		request.onabort = () => reject("aborted");
 		request.send();
 	});
