@@ -113,12 +113,14 @@ func addressOf(r *http.Request) netip.Addr {
 	return address
 }
 
-// SignIn begins a session for whoever has this token, and gives its cookie to the browser.
+// SignIn begins a session for whoever has this token, and gives its cookie to the browser. The session that the request came
+// with ends: nobody could sign out of it any more.
 func (g *Guard) SignIn(w http.ResponseWriter, r *http.Request, token string) (*Caller, error) {
 	c, err := g.byToken(r, strings.TrimSpace(token))
 	if err != nil {
 		return nil, err
 	}
+	g.endSession(r)
 	id := rand.Text()
 	g.sessions.Add(sha256.Sum256([]byte(id)), c)
 	http.SetCookie(w, g.cookie(id, int(sessionLasts/time.Second)))
@@ -127,10 +129,14 @@ func (g *Guard) SignIn(w http.ResponseWriter, r *http.Request, token string) (*C
 
 // SignOut ends the request's session.
 func (g *Guard) SignOut(w http.ResponseWriter, r *http.Request) {
+	g.endSession(r)
+	http.SetCookie(w, g.cookie("", -1))
+}
+
+func (g *Guard) endSession(r *http.Request) {
 	if cookie, err := r.Cookie(cookieName); err == nil {
 		g.sessions.Remove(sha256.Sum256([]byte(cookie.Value)))
 	}
-	http.SetCookie(w, g.cookie("", -1))
 }
 
 func (g *Guard) cookie(value string, maxAge int) *http.Cookie {

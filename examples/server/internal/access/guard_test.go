@@ -137,3 +137,39 @@ func TestASessionLastsUntilSigningOut(t *testing.T) {
 		t.Errorf("signing in with a wrong token: %v, want ErrUnauthorized", err)
 	}
 }
+
+func TestSigningInAnewEndsTheSessionBefore(t *testing.T) {
+	guard := newGuard(t, false)
+	signIn := func(token string, cookies ...*http.Cookie) (*http.Request, error) {
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", nil)
+		for _, cookie := range cookies {
+			r.AddCookie(cookie)
+		}
+		_, err := guard.SignIn(w, r, token)
+		next := httptest.NewRequest(http.MethodGet, "/", nil)
+		for _, cookie := range w.Result().Cookies() {
+			next.AddCookie(cookie)
+		}
+		return next, err
+	}
+	before, err := signIn("ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signIn("nobody", before.Cookies()...); !errors.Is(err, access.ErrUnauthorized) {
+		t.Fatalf("with a wrong token: %v, want ErrUnauthorized", err)
+	}
+	if c := guard.Session(before); c == nil || c.User != "ada" {
+		t.Errorf("after a failed attempt the session is %v's, want ada's", c)
+	}
+	after, err := signIn("bob", before.Cookies()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := guard.Session(before); c != nil {
+		t.Errorf("the session before is still %s's", c.User)
+	}
+	if c := guard.Session(after); c == nil || c.User != "bob" {
+		t.Errorf("the new session is %v's, want bob's", c)
+	}
+}
