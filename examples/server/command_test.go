@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -33,7 +35,22 @@ func withBinary(m *testing.M) int {
 	if out, err := build.CombinedOutput(); err != nil {
 		panic(string(out))
 	}
-	return m.Run()
+	code := m.Run()
+	if never := described().neverGiven(); code == 0 && allRun() && len(never) > 0 {
+		fmt.Println("FAIL: the OpenAPI document has answers that no test is given:\n\t" + strings.Join(never, "\n\t"))
+		return 1
+	}
+	return code
+}
+
+// allRun reports whether no test was left out.
+func allRun() bool {
+	for _, name := range []string{"run", "skip", "fuzz", "list"} {
+		if flag.Lookup("test."+name).Value.String() != "" {
+			return false
+		}
+	}
+	return true
 }
 
 // A started server is a process of its own.

@@ -29,9 +29,10 @@ type description struct {
 	document map[string]any
 	mux      *http.ServeMux // knows the operation of a request, by the rules of the server's own
 
-	mu       sync.Mutex // guards compiler and schemas
+	mu       sync.Mutex // guards what follows
 	compiler *jsonschema.Compiler
 	schemas  map[string]*jsonschema.Schema // by where they stand in the document
+	given    map[string]bool               // the answers that a test was given, such as "GET /livez 200"
 }
 
 // An operation is one method on one path.
@@ -53,6 +54,7 @@ var described = sync.OnceValue(func() *description {
 	d := &description{
 		document: parsed.(map[string]any), mux: http.NewServeMux(),
 		compiler: jsonschema.NewCompiler(), schemas: make(map[string]*jsonschema.Schema),
+		given: make(map[string]bool),
 	}
 	d.compiler.DefaultDraft(jsonschema.Draft2020)
 	d.compiler.AssertFormat()
@@ -185,6 +187,9 @@ func (d *description) checkAnswer(o *operation, method string, a answer) error {
 	if response == nil {
 		return fmt.Errorf("an answer %d is not described", a.status)
 	}
+	d.mu.Lock()
+	d.given[fmt.Sprint(o.method, " ", o.path, " ", a.status)] = true
+	d.mu.Unlock()
 	headers, _ := response["headers"].(map[string]any)
 	for name := range headers {
 		if err := d.checkHeader(place, name, a.header); err != nil {
@@ -333,6 +338,23 @@ func pathValues(template, escaped string) map[string]string {
 		}
 	}
 	return values
+}
+
+// neverGiven returns the described answers that no test was given, but for those that depend on no operation: a body that
+// breaks off, too many failed attempts, a database that is away.
+func (d *description) neverGiven() []string {
+	var never []string
+	for _, o := range d.operations() {
+		responses, _ := d.object(o.at, "responses")
+		for status := range responses {
+			name := o.method + " " + o.path + " " + status
+			if !d.given[name] && !slices.Contains([]string{"400", "429", "503"}, status) {
+				never = append(never, name)
+			}
+		}
+	}
+	slices.Sort(never)
+	return never
 }
 
 // checkDescribed fails the test if the document does not say what was asked and answered.

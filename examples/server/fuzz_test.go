@@ -273,10 +273,12 @@ func TestOfALongBodyOnlyTheBeginningIsRead(t *testing.T) {
 	for _, o := range newHostility(0).operations {
 		t.Run(o.method+" "+o.path, func(t *testing.T) {
 			before := w.dump()
-			a, err := w.send(sent{token: "admin", method: o.method, target: strings.NewReplacer("{", "", "}", "").Replace(o.path), body: body})
+			long := sent{token: "admin", method: o.method, target: strings.NewReplacer("{", "", "}", "").Replace(o.path), body: body}
+			a, err := w.send(long)
 			if err != nil {
 				t.Fatal(err)
 			}
+			checkDescribed(t, long.request(), "", a)
 			if a.status != http.StatusRequestEntityTooLarge {
 				t.Errorf("it is answered %d %s", a.status, a.body)
 			}

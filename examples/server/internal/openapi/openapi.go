@@ -40,7 +40,8 @@ var root = sync.OnceValue(func() *yaml.Node {
 	return document
 })
 
-// addEverywhere gives every operation that needs a caller the answers that all of these have. One of its own stays.
+// addEverywhere gives every operation that needs a caller the answers that all of these have. One of its own stays, and one
+// that is null there it does not have.
 func addEverywhere(document *yaml.Node) {
 	everywhere := take(document, "x-everywhere")
 	paths := member(document, "paths")
@@ -51,6 +52,7 @@ func addEverywhere(document *yaml.Node) {
 			if member(operation, "security") == nil {
 				responses := member(operation, "responses")
 				addMissing(responses, everywhere)
+				dropNulls(responses)
 				sortMembers(responses)
 			}
 		}
@@ -71,6 +73,16 @@ func addMissing(to, from *yaml.Node) {
 			to.Content = append(to.Content, from.Content[i], from.Content[i+1])
 		}
 	}
+}
+
+func dropNulls(mapping *yaml.Node) {
+	var kept []*yaml.Node
+	for m := range slices.Chunk(mapping.Content, 2) {
+		if m[1].ShortTag() != "!!null" {
+			kept = append(kept, m...)
+		}
+	}
+	mapping.Content = kept
 }
 
 func sortMembers(mapping *yaml.Node) {
