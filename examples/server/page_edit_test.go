@@ -136,6 +136,17 @@ func (v *visit) testNewLicense() {
 	v.Pardon("status of 422")
 }
 
+func (v *visit) testLostAnswer() {
+	v.signIn("admin", "/tenants/initech")
+	v.eval(`window.keys = [], window.fetch = (_, { headers }) => { keys.push(headers["Idempotency-Key"]); return Promise.reject(new TypeError("lost")); }, true`)
+	for i, credits := range []string{"100", "100", "200"} {
+		v.write("make-credits_total", credits+kb.Enter)
+		v.wait(fmt.Sprintf(`keys.length === %d && !document.querySelector("#make button").disabled`, i+1))
+		v.wantText("#make [data-failure]", "It may have been saved")
+	}
+	v.want(`keys[0].length === 32 && keys[0] === keys[1] && keys[1] !== keys[2]`, "true") // what differs is not the same once more
+}
+
 func (v *visit) testChangedLicense() {
 	v.signIn("admin", "/tenants/acme")
 	v.write("change-credits_total", kb.Delete)

@@ -68,6 +68,7 @@ func TestPage(t *testing.T) {
 		"what somebody else changed is not overwritten":     (*visit).testStaleEdit,
 		"only who may change a budget has a form":           (*visit).testNoEdit,
 		"a license is made":                                 (*visit).testNewLicense,
+		"a save whose answer is lost may be tried again":    (*visit).testLostAnswer,
 		"a license is changed":                              (*visit).testChangedLicense,
 		"what anybody wrote stays text":                     (*visit).testScripts,
 		"nothing is wider than 320 pixels":                  (*visit).testNarrow,

@@ -10,24 +10,26 @@ export function forms(changed) {
 		if (form.id === before) tell(form, form.dataset.done);
 		form.hidden = false;
 		form.noValidate = true; // the API knows the rules, and says them at the field
-		let key = randomKey();
+		let key, tried; // a repeated try has the same key, so that it is done once
 		form.addEventListener("submit", async (event) => {
 			event.preventDefault();
 			const button = form.querySelector("button");
 			button.disabled = true;
 			clear(form);
+			const body = JSON.stringify(members(form));
+			if (body !== tried) [key, tried] = [randomKey(), body];
 			try {
-				if (!await send(form, key)) return;
+				if (!await send(form, body, key)) return;
 				if ("anew" in form.dataset) {
 					sessionStorage.setItem(sent, form.id);
 					location.reload(); // until then it has the same key: sent twice, it is done once
 					return;
 				}
-				key = randomKey();
+				tried = undefined;
 				tell(form, form.dataset.done);
 				await changed();
 			} catch {
-				fail(form, "The server does not answer. Nothing may have been changed; try again.");
+				fail(form, "The server does not answer. It may have been saved: load the page again.");
 			} finally {
 				button.disabled = false;
 			}
@@ -35,18 +37,17 @@ export function forms(changed) {
 	}
 }
 
-// send reports whether the API did what the form asks for. A repeated try has the same key, so that it is done once.
-async function send(form, key) {
+// send reports whether the API did what the form asks for.
+async function send(form, body, key) {
 	const method = form.dataset.api;
-	const body = members(form);
-	if (method === "PUT" && Object.keys(body).length === 0) {
+	if (method === "PUT" && body === "{}") {
 		tell(form, "Nothing was changed.");
 		return false;
 	}
 	const headers = { "Content-Type": "application/json" };
 	if (method === "POST") headers["Idempotency-Key"] = key;
 	if (form.dataset.etag) headers["If-Match"] = form.dataset.etag;
-	const answer = await fetch(form.action, { method, headers, body: JSON.stringify(body) });
+	const answer = await fetch(form.action, { method, headers, body });
 	if (answer.ok) {
 		if (form.dataset.etag && answer.headers.get("ETag")) form.dataset.etag = answer.headers.get("ETag");
 		for (const input of form.elements) settle(input);
