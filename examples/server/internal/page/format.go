@@ -119,12 +119,22 @@ func in(zone *time.Location, t time.Time) *moment {
 func bucketName(b usage.Bucket, start time.Time, zone *time.Location) string {
 	switch b {
 	case usage.Hour:
-		return start.In(zone).Format("2006-01-02 15:04")
+		return hourName(start.In(zone))
 	case usage.Month:
 		return start.In(zone).Format("2006-01")
 	default:
 		return start.In(zone).Format(time.DateOnly)
 	}
+}
+
+// hourName writes the start of an hour, with the zone's abbreviation where a clock that goes back shows it twice.
+func hourName(start time.Time) string {
+	const shown = "2006-01-02 15:04"
+	name := start.Format(shown)
+	if name == start.Add(-time.Hour).Format(shown) || name == start.Add(time.Hour).Format(shown) {
+		return start.Format(shown + " MST")
+	}
+	return name
 }
 
 // coverage says what a budget counts, as in "tenant acme, each user".

@@ -79,6 +79,26 @@ func TestMomentsReadAsInTheirZone(t *testing.T) {
 	}
 }
 
+func TestRowsOfHoursDifferWhenTheClockGoesBack(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []plotRow
+	for hour := time.Date(2026, 10, 24, 23, 0, 0, 0, time.UTC); len(got) < 4; hour = hour.Add(time.Hour) {
+		got = append(got, newPlotRow(usage.Hour, hour, berlin))
+	}
+	want := []plotRow{
+		{Start: "2026-10-24T23:00:00Z", Name: "2026-10-25 01:00"},
+		{Start: "2026-10-25T00:00:00Z", Name: "2026-10-25 02:00 CEST"},
+		{Start: "2026-10-25T01:00:00Z", Name: "2026-10-25 02:00 CET"},
+		{Start: "2026-10-25T02:00:00Z", Name: "2026-10-25 03:00"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestCoverage(t *testing.T) {
 	tests := map[string]budget.Scope{
 		"everything":           nil,

@@ -29,8 +29,13 @@ type series struct{ Name, Kind string }
 
 // A plotRow is a bucket with one cell per series; nil: there is no number.
 type plotRow struct {
+	Start string // as an instant, by which it is known among the rows
 	Name  string
 	Cells []*quantity
+}
+
+func newPlotRow(b usage.Bucket, start time.Time, zone *time.Location, cells ...*quantity) plotRow {
+	return plotRow{start.UTC().Format(time.RFC3339), bucketName(b, start, zone), cells}
 }
 
 func unitOf(m usage.Metric) string {
@@ -47,9 +52,8 @@ func costPlot(id, caption string, b usage.Bucket, zone *time.Location, points []
 		Series: []series{{"Cost", "bars"}, {"Tokens", ""}, {"Requests", ""}},
 	}
 	for _, point := range points {
-		p.Rows = append(p.Rows, plotRow{bucketName(b, point.Start, zone), []*quantity{
-			new(cost(point.Totals)), new(whole(point.TotalTokens)), new(whole(point.Requests)),
-		}})
+		p.Rows = append(p.Rows, newPlotRow(b, point.Start, zone,
+			new(cost(point.Totals)), new(whole(point.TotalTokens)), new(whole(point.Requests))))
 	}
 	return p
 }
@@ -65,9 +69,8 @@ func historyPlot(b budget.Budget, points []budget.HistoryPoint) plot {
 		Series: []series{{"Used", "bars"}, {"Tokens", ""}, {"Requests", ""}, {"Cost", ""}},
 	}
 	for _, point := range points {
-		p.Rows = append(p.Rows, plotRow{bucketName(usage.Day, point.Start, b.Schedule.Location()), []*quantity{
-			new(amountOf(b.Metric, point.Used)), new(whole(point.TotalTokens)), new(whole(point.Requests)), new(cost(point.Totals)),
-		}})
+		p.Rows = append(p.Rows, newPlotRow(usage.Day, point.Start, b.Schedule.Location(),
+			new(amountOf(b.Metric, point.Used)), new(whole(point.TotalTokens)), new(whole(point.Requests)), new(cost(point.Totals))))
 	}
 	return p
 }
@@ -111,7 +114,7 @@ func coursePlot(projection budget.Projection, by usage.Bucket, points []budget.H
 			cells[1+j] = new(amountOf(b.Metric, expected))
 		}
 		cells[4] = new(amountOf(b.Metric, b.Limit))
-		p.Rows = append(p.Rows, plotRow{bucketName(by, point.Start, b.Schedule.Location()), cells})
+		p.Rows = append(p.Rows, newPlotRow(by, point.Start, b.Schedule.Location(), cells...))
 	}
 	return p
 }

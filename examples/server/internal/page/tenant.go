@@ -114,10 +114,9 @@ func (h *Page) addMonths(r *http.Request, v *tenantPage) error {
 		},
 	}
 	for _, m := range months {
-		v.Months.Rows = append(v.Months.Rows, plotRow{bucketName(usage.Month, m.Start, v.zone), []*quantity{
+		v.Months.Rows = append(v.Months.Rows, newPlotRow(usage.Month, m.Start, v.zone,
 			new(cost(m.Totals)), new(whole(m.Requests)), new(whole(m.Runs)), new(whole(m.InputTokens)), new(whole(m.OutputTokens)),
-			new(whole(m.CacheCreationTokens)), new(whole(m.CacheReadTokens)),
-		}})
+			new(whole(m.CacheCreationTokens)), new(whole(m.CacheReadTokens))))
 	}
 	return nil
 }
