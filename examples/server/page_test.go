@@ -653,6 +653,22 @@ func TestPagesNameOthersToThoseWhoMayReadOnly(t *testing.T) {
 	}
 }
 
+func TestBehindTheEndOfAListIsAWayBack(t *testing.T) {
+	f := newFurnished(t)
+	client := f.signedIn("admin")
+	for path, back := range map[string]string{
+		"/?budgets=9":                            "/?budgets=1",
+		"/?metric=credits&budgets=9&owner=x":     "/?budgets=1&amp;metric=credits&amp;owner=x",
+		"/?tenants=9":                            "/?tenants=1",
+		"/tenants/acme?budgets=9":                "/tenants/acme?budgets=1",
+		"/budgets/" + f.users.ID + "?counters=9": "/budgets/" + f.users.ID + "?counters=1",
+	} {
+		if status, body := get(t, client, f.url+path); status != http.StatusOK || !strings.Contains(body, `<a href="`+back+`" rel="prev">`) {
+			t.Errorf("%s: %d, with no link to %s", path, status, back)
+		}
+	}
+}
+
 // What a budget's page says where there is little to say, or much.
 func TestOddBudgetsHavePages(t *testing.T) {
 	w := newWorld(t)

@@ -36,7 +36,7 @@ func pageOf(r *http.Request, parameter string) int {
 }
 
 // newPager returns the links before and after page n. total is how many rows there are on all pages, below 0 if only more is
-// known: whether there are any behind this page.
+// known: whether there are any behind this page. From behind the end the way back leads to the last page that is known of.
 func newPager(r *http.Request, label, parameter string, n, shown, total int, more bool) pager {
 	p := pager{Label: "Pages of " + label, Text: fmt.Sprintf("%d–%d", n*pageSize+1, n*pageSize+shown)}
 	if shown == 0 {
@@ -50,7 +50,10 @@ func newPager(r *http.Request, label, parameter string, n, shown, total int, mor
 		query.Set(parameter, strconv.Itoa(n+1))
 		return (&url.URL{Path: r.URL.Path, RawQuery: query.Encode()}).RequestURI()
 	}
-	if n > 0 {
+	switch {
+	case n > 0 && shown == 0: // back to where there are rows
+		p.Previous = link(max(total-1, 0) / pageSize)
+	case n > 0:
 		p.Previous = link(n - 1)
 	}
 	if more {
