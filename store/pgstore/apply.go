@@ -3,6 +3,8 @@ package pgstore
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/store/internal/bunstore"
@@ -137,5 +139,30 @@ func (e *engine) Apply(ctx context.Context, q bunstore.Querier, w budget.Writes)
 			return nil, err
 		}
 	}
-	return after, rows.Err()
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil || len(w.AddReservations) == 0 {
+		return after, err
+	}
+	settled, err := q.QueryContext(ctx, e.look, addedKeys(&w)...)
+	if err != nil {
+		return nil, err
+	}
+	defer settled.Close()
+	if settled.Next() {
+		return nil, errSettled
+	}
+	return after, settled.Err()
+}
+
+// errSettled is what comes of reservations that were added after others of the same keys had been settled. A statement that
+// waits for those to be deleted goes on with what it saw of the events before: only a later one sees the events that
+// settled them.
+var errSettled = fmt.Errorf("the id of a reservation is that of an event: %w", budget.ErrConflict)
+
+// addedKeys are the keys of the reservations that w adds, as arguments of lookText.
+func addedKeys(w *budget.Writes) []any {
+	keys := make([]budget.EventKey, len(w.AddReservations))
+	for i := range w.AddReservations {
+		keys[i] = w.AddReservations[i].Key()
+	}
+	return arrays(bunstore.KeyColumns, keys)
 }

@@ -59,5 +59,8 @@ func (e *engine) Open(ctx context.Context, conn *sql.Conn, o budget.Opening) (op
 			return err
 		})
 	}
+	if len(w.AddReservations) > 0 {
+		add(e.look, addedKeys(&w), func(func(...any) error) error { return errSettled })
+	}
 	return opened, asGuessed, e.pipeline.Send(ctx, conn, statements)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/usage"
@@ -23,6 +24,7 @@ func sideBySide() section[*test] {
 		rule[*test]{"Apply of new reservations writes them in ascending order whatever their order", addsInOrder},
 		rule[*test]{"what is added does not wait for those that are taken", addsBesideTaken},
 		rule[*test]{"AddReservations of one that was settled since it was looked for is ErrConflict", addsAfterSettled},
+		rule[*test]{"AddReservations of one that another is just settling waits and is ErrConflict", addsWhileSettled},
 		rule[*test]{"Apply writes counters before sums of usage", countersFirst},
 	)
 	return s
@@ -228,6 +230,39 @@ func addsAfterSettled(t *test) {
 	})
 	fails(t, "one whose key a transaction has just taken makes Apply return ErrConflict", budget.ErrConflict, err)
 	equal(t, "nothing of the transaction stays", 0, len(t.reservations()))
+}
+
+// addsWhileSettled adds a reservation that was not there when it was looked for, and is settled meanwhile.
+func addsWhileSettled(t *test) {
+	r := reservation("acme", "settled")
+	looked, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	adding := t.start(func(tx budget.Tx) error {
+		if _, err := take(t.Context(), tx, 0, r.Key()); err != nil {
+			return err
+		}
+		once.Do(func() { close(looked) })
+		<-goOn
+		_, err := tx.Apply(t.Context(), budget.Writes{AddReservations: []budget.StoredReservation{r}})
+		return err
+	})
+	<-looked
+	t.reserve(r)
+	settling := t.hold(func(tx budget.Tx) error {
+		if _, err := take(t.Context(), tx, 0, r.Key()); err != nil {
+			return err
+		}
+		if _, err := tx.InsertEvents(t.Context(), []budget.StoredEvent{event("acme", "settled")}); err != nil {
+			return err
+		}
+		_, err := tx.Apply(t.Context(), budget.Writes{DeleteReservations: []budget.ReservationKey{r.Key()}})
+		return err
+	})
+	close(goOn)
+	waits(t, "one that another transaction is settling is waited for", adding)
+	settling.commit()
+	fails(t, "it is ErrConflict, for the id is the event's", budget.ErrConflict, result(t, "it is waited for until that transaction ends", adding))
+	equal(t, "nothing is held under the id of what is settled", 0, len(t.reservations()))
 }
 
 // countersFirst lets a transaction wait for a counter, and looks whether it has taken a sum by then.

@@ -111,7 +111,8 @@ func recordAndDeliver(ctx context.Context, s budget.Store) error {
 		fmt.Println(line)
 	}
 	ledger := budget.NewLedger(s, &budget.Options{
-		OnError: func(err error) { fmt.Fprintln(os.Stderr, err) },
+		OnError:          func(err error) { fmt.Fprintln(os.Stderr, err) },
+		ForecastInterval: -1, // a forecast is an alert too
 		Alerts: &alert.Options{
 			Default:  []string{"out"},
 			Interval: 20 * time.Millisecond,
