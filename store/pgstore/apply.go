@@ -32,11 +32,7 @@ var parts = [...]part{
 	{
 		name: "reserved", args: len(bunstore.ReservationColumns),
 		text: func(e *engine, others int) string {
-			// The next event from the key on is the one with the key, or there is none. Asked for the one with the key, a
-			// planner who has counted few events would read all of them, for each reservation and until it counts again.
-			taken := "SELECT (e.tenant, e.id) = (given.tenant, given.id) FROM " + e.Table("purser_events") + " AS e" +
-				" WHERE (e.tenant, e.id) >= (given.tenant, given.id) ORDER BY e.tenant, e.id LIMIT 1"
-			free := " WHERE NOT COALESCE((" + taken + "), FALSE)"
+			free := " WHERE NOT " + eventStandsText(e)
 			return insertIfText(e, "purser_reservations", bunstore.ReservationColumns, others, free, eventOrder) +
 				" ON CONFLICT (tenant, id) DO NOTHING RETURNING 1"
 		},
@@ -58,6 +54,15 @@ var parts = [...]part{
 		},
 		given: func(w *budget.Writes) []any { return given(bunstore.KeyColumns, w.DeleteReservations) },
 	},
+}
+
+// eventStandsText returns the condition that an event has the key given.
+//
+// The next event from the key on is the one with the key, or there is none. Asked for the one with the key, a planner who has
+// counted few events would read all of them, for each key and until it counts again.
+func eventStandsText(e *engine) string {
+	return "COALESCE((SELECT (e.tenant, e.id) = (given.tenant, given.id) FROM " + e.Table("purser_events") + " AS e" +
+		" WHERE (e.tenant, e.id) >= (given.tenant, given.id) ORDER BY e.tenant, e.id LIMIT 1), FALSE)"
 }
 
 // reserving is the place in parts of the one that adds reservations.

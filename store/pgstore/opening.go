@@ -10,8 +10,7 @@ import (
 
 // lookText returns the statement that says under which of the keys given an event stands.
 func lookText(e *engine) string {
-	return "SELECT given.tenant, given.id FROM (" + keysText(0) + ") AS given" +
-		" CROSS JOIN LATERAL (SELECT FROM " + e.Table("purser_events") + " AS t WHERE t.tenant = given.tenant AND t.id = given.id) AS found"
+	return "SELECT given.tenant, given.id FROM (" + keysText(0) + ") AS given WHERE " + eventStandsText(e)
 }
 
 // Open sends the first steps of a transaction in one round trip: each is the statement that the step takes by itself, and

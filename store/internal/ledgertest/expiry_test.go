@@ -157,8 +157,10 @@ func TestRunGivesBackWhatIsOverdue(t *testing.T) {
 		n := newTenancy(t, k.open(t))
 		n.stage.pass(t, 61*time.Minute)
 		running := goleak.IgnoreCurrent()
-		away := &flaky{Store: n.stage, failures: 3, done: make(chan error)}
-		told := make(chan error, away.failures)
+		const failures = 3
+		away := &flaky{Store: n.stage, done: make(chan error)}
+		away.failures.Store(failures)
+		told := make(chan error, failures)
 		runner := budget.NewLedger(away, &budget.Options{
 			Now: func() time.Time { return rushTime }, SweepInterval: time.Millisecond, OnError: func(err error) { told <- err },
 		})
@@ -183,13 +185,12 @@ func TestRunGivesBackWhatIsOverdue(t *testing.T) {
 // A flaky store is away for its first views, and says when it has written.
 type flaky struct {
 	budget.Store
-	failures int
+	failures atomic.Int32
 	done     chan error
 }
 
 func (f *flaky) View(ctx context.Context, fn func(budget.ReadTx) error) error {
-	if f.failures > 0 {
-		f.failures--
+	if f.failures.Add(-1) >= 0 {
 		return budget.ErrUnavailable
 	}
 	return f.Store.View(ctx, fn)
