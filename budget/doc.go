@@ -61,7 +61,8 @@
 // rounding; percentages are cut after nine places, and never claim a level that was not reached.
 //
 // Where [Options] has Prices, what comes without a cost is priced once, when it is recorded or settled, at the prices of its
-// time. The cost is kept with the event, beside what it was computed by: a new price changes nothing that is recorded.
+// time. The cost is kept with the event, beside what it was computed by: a new price changes nothing that is recorded, and
+// what is recorded needs no price to be sent again.
 //
 // Instants are cut to the microsecond, in UTC, in the years 1980 to 2199. Periods, spans and windows are half-open: their
 // start belongs to them, their end does not.

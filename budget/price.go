@@ -1,8 +1,11 @@
 package budget
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -32,6 +35,57 @@ func (c *core) price(e *entry, a usage.Amounts) {
 		return
 	}
 	e.event.Totals.Nanodollars, e.event.PricedBy = nanodollars, by
+}
+
+// recall answers for those entries that have no price whether their events stand: what an event costs was decided when it was
+// recorded, so sending it again needs no price. Those that it did not get to are answered as not tried.
+func (c *core) recall(ctx context.Context, entries []*entry) error {
+	var unpriced []*entry
+	keys := make(map[EventKey]bool)
+	for _, e := range entries {
+		if e.unpriced() {
+			unpriced = append(unpriced, e)
+			keys[e.event.Key()] = true
+		}
+	}
+	standing := make(map[EventKey]StoredEvent, len(keys))
+	for some := range slices.Chunk(slices.Collect(maps.Keys(keys)), maxFlush) {
+		locked, err := c.lockEvents(ctx, some)
+		if err != nil {
+			err = fmt.Errorf("look for what has no price: %w", err)
+			for _, e := range unpriced {
+				e.outcome, e.err = NotTried, err
+			}
+			return err
+		}
+		for key, e := range locked {
+			standing[key] = e.StoredEvent
+		}
+	}
+	for _, e := range unpriced {
+		if _, stands := standing[e.event.Key()]; stands {
+			e.outcome, e.err = "", nil
+			e.answer(nil, Inserted{Taken: standing})
+		}
+	}
+	return nil
+}
+
+// unpriced reports whether nothing but a price is missing to e.
+func (e *entry) unpriced() bool { return errors.Is(e.err, ErrNoPrice) }
+
+// lockEvents returns those events with these keys that stand, once nobody is writing them any more.
+func (c *core) lockEvents(ctx context.Context, keys []EventKey) (events map[EventKey]LockedEvent, err error) {
+	ctx, cancel := c.briefly(ctx)
+	defer cancel()
+	err = c.store.Update(ctx, func(tx Tx) (err error) {
+		if err := tx.Fence(ctx, Shared); err != nil {
+			return err
+		}
+		events, err = tx.LockEvents(ctx, keys)
+		return err
+	})
+	return events, err
 }
 
 // priceEstimate computes the cost of an estimate that says what is used but not what it costs, and leaves it as it is if

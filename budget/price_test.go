@@ -200,6 +200,56 @@ func TestANewPriceChangesNothingThatIsRecorded(t *testing.T) {
 	}
 }
 
+func TestWhatIsRecordedNeedsNoPriceToBeSentAgain(t *testing.T) {
+	t.Parallel()
+	f, prices := openPriced(t)
+	b := f.create(budget.Budget{Metric: usage.Dollars})
+	f.record(priced("a", 10))
+	reserved := f.reserve(request("r", 5))
+	if err := reserved.Settle(t.Context(), input(5)); err != nil {
+		t.Fatal(err)
+	}
+	prices.model = "another"
+
+	results, err := f.RecordBatch(t.Context(), []usage.Event{priced("a", 10), priced("new", 1), priced("a", 11), priced("a", 10)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outcomes []budget.Outcome
+	for _, r := range results {
+		outcomes = append(outcomes, r.Outcome)
+	}
+	want := []budget.Outcome{budget.Duplicate, budget.Invalid, budget.Conflict, budget.Duplicate}
+	if diff := cmp.Diff(want, outcomes); diff != "" {
+		t.Errorf("sent again (-want +got):\n%s", diff)
+	}
+	is(t, results[0].Err, nil)
+	is(t, results[1].Err, budget.ErrNoPrice)
+	is(t, results[2].Err, budget.ErrConflict)
+
+	is(t, reserved.Settle(t.Context(), input(5)), nil)
+	result, err := f.Settle(t.Context(), reserved.Key(), budget.Settlement{Amounts: input(5)})
+	if err != nil || result.Outcome != budget.Duplicate {
+		t.Errorf("settled again: %s, %v", result.Outcome, err)
+	}
+	_, err = f.Settle(t.Context(), reserved.Key(), budget.Settlement{Amounts: input(6)})
+	is(t, err, budget.ErrConflict)
+	f.hasPaid(paid{"a", "10", "tariff", false}, paid{"r", "5", "tariff", false})
+	f.used(b.ID, nil, "15")
+}
+
+func TestWhatHasNoPriceIsNotTriedWhereTheStoreCantSayWhetherItStands(t *testing.T) {
+	t.Parallel()
+	f, prices := openPriced(t)
+	prices.model = "another"
+	f.store.FailNext(budget.ErrUnavailable)
+	result, err := f.Record(t.Context(), priced("a", 1))
+	is(t, err, budget.ErrUnavailable)
+	if result.Outcome != budget.NotTried {
+		t.Errorf("it is %s", result.Outcome)
+	}
+}
+
 func TestACostIsComputedOnceHoweverOftenTheTransactionIsRun(t *testing.T) {
 	t.Parallel()
 	prices := &tariff{model: subject.Resource}

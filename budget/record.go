@@ -65,6 +65,9 @@ func (l *Ledger) RecordBatch(ctx context.Context, events []usage.Event) ([]Resul
 		}
 	}
 	err := l.submit(ctx, entries, valid)
+	if err == nil {
+		err = l.recall(ctx, entries)
+	}
 	results := make([]Result, len(events))
 	for i, e := range events {
 		results[i] = entries[i].result(e.ID)

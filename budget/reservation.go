@@ -76,7 +76,7 @@ func (r *Reservation) Settle(ctx context.Context, a usage.Amounts) error {
 // SettleAs is Settle for work that was done otherwise than it was reserved for: by another resource, say.
 func (r *Reservation) SettleAs(ctx context.Context, s Settlement) error {
 	row := r.stored()
-	e, err := r.ledger.settleEntry(row, s, 0)
+	e, err := r.ledger.settleEntry(ctx, row, s, 0)
 	if err != nil {
 		// Refused here, it does not count as tried: Close then settles at the estimate.
 		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
@@ -92,7 +92,7 @@ func (r *Reservation) SettleAs(ctx context.Context, s Settlement) error {
 }
 
 func (r *Reservation) settleAs(ctx context.Context, row StoredReservation, s Settlement, flags EventFlags) error {
-	e, err := r.ledger.settleEntry(row, s, flags)
+	e, err := r.ledger.settleEntry(ctx, row, s, flags)
 	if err != nil {
 		return fmt.Errorf("settle reservation %q: %w", row.ID, err)
 	}
@@ -101,6 +101,9 @@ func (r *Reservation) settleAs(ctx context.Context, row StoredReservation, s Set
 
 func (r *Reservation) settle(ctx context.Context, e *entry) (err error) {
 	id := e.event.ID
+	if e.outcome == Duplicate {
+		return nil
+	}
 	if r.leased != nil {
 		_, err = r.ledger.settleLeased(ctx, r.leased, e)
 	} else {

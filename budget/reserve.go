@@ -161,13 +161,15 @@ func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement
 	}
 	var e *entry
 	if err == nil {
-		e, err = l.settleEntry(r, s, 0)
+		e, err = l.settleEntry(ctx, r, s, 0)
 	}
 	switch {
 	case err != nil && isRefusal(err):
 		return Result{ID: key.ID, Outcome: Invalid, Err: err}, err
 	case err != nil:
 		return Result{ID: key.ID, Outcome: NotTried, Err: err}, err
+	case e.outcome == Duplicate:
+		return e.result(key.ID), nil
 	case x != nil:
 		return l.settleLeased(ctx, x, e)
 	default:
@@ -176,8 +178,9 @@ func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement
 }
 
 // settleEntry returns an entry that settles the reservation, the event having these flags. One that is settled at the
-// estimate costs what that cost, known or not: it is recorded whatever prices there are now.
-func (l *Ledger) settleEntry(r StoredReservation, s Settlement, flags EventFlags) (*entry, error) {
+// estimate costs what that cost, known or not: it is recorded whatever prices there are now. One that has no price and is a
+// duplicate says so.
+func (l *Ledger) settleEntry(ctx context.Context, r StoredReservation, s Settlement, flags EventFlags) (*entry, error) {
 	subject := r.Subject
 	if s.Resource != "" {
 		subject.Resource = s.Resource
@@ -192,6 +195,9 @@ func (l *Ledger) settleEntry(r StoredReservation, s Settlement, flags EventFlags
 	}
 	if flags&Estimated == 0 {
 		l.price(e, s.Amounts)
+	}
+	if e.unpriced() {
+		_ = l.recall(ctx, []*entry{e}) // its error is e's
 	}
 	if e.err != nil {
 		return nil, e.err
@@ -338,21 +344,12 @@ func (l *Ledger) findReservation(ctx context.Context, key ReservationKey) (Store
 	if err != nil || len(found) > 0 {
 		return first(found), err
 	}
-	err = l.store.Update(ctx, func(tx Tx) error {
-		found = nil
-		if err := tx.Fence(ctx, Shared); err != nil {
-			return err
-		}
-		events, err := tx.LockEvents(ctx, keys)
-		if e, settled := events[key]; settled {
-			found = append(found, StoredReservation{ID: e.ID, Subject: e.Subject, Time: e.Time})
-		}
-		return err
-	})
-	if err == nil && len(found) == 0 {
+	events, err := l.lockEvents(ctx, keys)
+	e, settled := events[key]
+	if err == nil && !settled {
 		err = ErrNotFound
 	}
-	return first(found), err
+	return StoredReservation{ID: e.ID, Subject: e.Subject, Time: e.Time}, err
 }
 
 func first[T any](list []T) (one T) {
