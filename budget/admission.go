@@ -266,14 +266,11 @@ func (a *admission) isLate(c *claim) bool {
 	if c.unheld {
 		return false
 	}
-	lost := func(key ReservationKey) bool {
-		r := a.rows[key]
-		return r == nil || !r.holds(a.now)
-	}
+	lost := func(r *row) bool { return r == nil || !r.holds(a.now) }
 	if len(c.shares) == 0 {
-		return lost(c.key)
+		return lost(a.reservation(c))
 	}
-	return slices.ContainsFunc(c.shares, func(s share) bool { return lost(s.part.row) })
+	return slices.ContainsFunc(c.shares, func(s share) bool { return lost(a.rows[s.part.row]) })
 }
 
 // overdue reports whether the reservation's time is over: when Expires is reached.
@@ -319,11 +316,21 @@ func (a *admission) prolong(r *row, c *claim) {
 func (a *admission) claims(what act) iter.Seq2[*entry, *row] {
 	return func(yield func(*entry, *row) bool) {
 		for _, e := range a.entries {
-			if e.claim != nil && e.claim.act == what && !yield(e, a.rows[e.claim.key]) {
+			if e.claim != nil && e.claim.act == what && !yield(e, a.reservation(e.claim)) {
 				return
 			}
 		}
 	}
+}
+
+// reservation returns the one that a claim is about, nil if there is none. A lease is none: what ends it without the
+// process that holds it would let that admit what others have been given. But its id is taken.
+func (a *admission) reservation(c *claim) *row {
+	r := a.rows[c.key]
+	if r != nil && r.Lease && c.act != reserve && c.act != keep {
+		return nil
+	}
+	return r
 }
 
 // holds reports whether the reservation holds its room at this moment of the transaction.
@@ -474,7 +481,7 @@ func (a *admission) request(e *entry) (*request, error) {
 	if e.claim == nil || e.err != nil {
 		return nil, nil
 	}
-	r := a.rows[e.claim.key]
+	r := a.reservation(e.claim)
 	switch e.claim.act {
 	case reserve:
 		return a.reserve(e, r)

@@ -1271,3 +1271,53 @@ func TestLeasesNeedNoMoreMemoryWithTime(t *testing.T) {
 		t.Errorf("open reservations (-want +got):\n%s", diff)
 	}
 }
+
+// Whoever could end a lease from elsewhere would have its room, while its process goes on admitting from it.
+func TestALeaseIsNoReservation(t *testing.T) {
+	for name, tt := range map[string]struct {
+		try  func(*process, budget.ReservationKey) error
+		want error
+	}{
+		"to release": {
+			func(p *process, key budget.ReservationKey) error { return p.Release(p.t.Context(), key) }, budget.ErrNotFound,
+		},
+		"to extend": {
+			func(p *process, key budget.ReservationKey) error {
+				return second(p.Extend(p.t.Context(), key, time.Hour))
+			}, budget.ErrNotFound,
+		},
+		"to settle": {
+			func(p *process, key budget.ReservationKey) error {
+				return second(p.Settle(p.t.Context(), key, budget.Settlement{Amounts: input(1)}))
+			}, budget.ErrNotFound,
+		},
+		"to settle, where there is an event with its id": {
+			func(p *process, key budget.ReservationKey) error {
+				p.record(usage.Event{ID: key.ID})
+				return second(p.Settle(p.t.Context(), key, budget.Settlement{Amounts: input(1)}))
+			}, budget.ErrConflict,
+		},
+		"to reserve": {
+			func(p *process, key budget.ReservationKey) error {
+				return second(p.Reserve(p.t.Context(), budget.Request{ID: key.ID, Estimate: input(1)}))
+			}, budget.ErrConflict,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			p, q := w.process(budget.Options{}), w.process(budget.Options{})
+			b := p.create(budget.Budget{Limit: dec("10000")})
+			p.warm(one(10))
+			for counter, before := range p.rows() {
+				if err := tt.try(q, before.Key()); !errors.Is(err, tt.want) {
+					t.Errorf("%v, want %v", err, tt.want)
+				}
+				if diff := cmp.Diff(before, p.rows()[counter]); diff != "" {
+					t.Errorf("the lease (-want +got):\n%s", diff)
+				}
+			}
+			p.leased(b.ID, "160")
+			q.verified()
+		})
+	}
+}

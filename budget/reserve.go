@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/purser-go/purser/internal/invalid"
@@ -339,6 +340,7 @@ func (l *Ledger) findReservation(ctx context.Context, key ReservationKey) (Store
 	var found []StoredReservation
 	err := l.view(ctx, "find it", func(r ReadTx) (err error) {
 		found, err = r.Reservations(ctx, ReservationQuery{Keys: keys})
+		found = slices.DeleteFunc(found, func(r StoredReservation) bool { return r.Lease })
 		return err
 	})
 	if err != nil || len(found) > 0 {
