@@ -87,7 +87,7 @@ type entry struct {
 }
 
 func (e *entry) result(id string) Result {
-	return Result{ID: id, Outcome: e.outcome, Late: e.claim != nil && e.claim.late, Err: e.err}
+	return Result{ID: id, Outcome: e.outcome, Late: e.err == nil && e.claim != nil && e.claim.late, Err: e.err}
 }
 
 // fail says what becomes of an entry that err keeps from being stored, whatever was thought of it before.

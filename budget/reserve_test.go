@@ -130,8 +130,9 @@ func TestSettleReplacesTheHold(t *testing.T) {
 			if want := (budget.Result{ID: "a", Outcome: budget.Duplicate}); err != nil || result != want {
 				t.Errorf("settled again: %+v, %v; want %+v", result, err, want)
 			}
-			if _, err := f.Settle(t.Context(), key("a"), budget.Settlement{Amounts: input(71)}); !errors.Is(err, budget.ErrConflict) {
-				t.Errorf("settled with other content: %v, want ErrConflict", err)
+			result, err = f.Settle(t.Context(), key("a"), budget.Settlement{Amounts: input(71)})
+			if !errors.Is(err, budget.ErrConflict) || result.Outcome != budget.Conflict || result.Late {
+				t.Errorf("settled with other content: %+v, %v; want a conflict that is not late", result, err)
 			}
 			if err := res.Close(t.Context()); err != nil {
 				t.Error(err)
