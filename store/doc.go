@@ -26,7 +26,8 @@
 //
 // While a database is away, full or may only be read, an Update is [budget.ErrUnavailable], or [budget.ErrOutcomeUnknown] if
 // it got no answer to its COMMIT, and the same Store goes on once the database is back. So it does with a SQLite file that
-// was deleted or moved: nothing is written to it any more, and no other one is made.
+// was deleted or moved: nothing is written to it any more, and no other one is made. A store that was closed is
+// ErrUnavailable for good.
 //
 // Nothing is decided from what a replica says: the URL must be that of the primary server, or name several and say
 // target_session_attrs=read-write, to follow a fail-over. What was acknowledged is there afterwards if the primary waited

@@ -105,7 +105,11 @@ func connect(ctx context.Context, engine Engine, pool *sql.DB) (*sql.Conn, Class
 		return conn, Other, nil
 	}
 	class := classify(engine, err)
-	if _, coded := engine.Classify(err); class == Other && !coded && err.Error() != closedPool {
+	switch _, coded := engine.Classify(err); {
+	case class != Other || coded:
+	case err.Error() == closedPool:
+		class = Unavailable // for good
+	default:
 		class = Away
 	}
 	return nil, class, fmt.Errorf("connect: %w", err)
