@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -90,8 +91,9 @@ func TestFailOpen(t *testing.T) {
 			t.Errorf("unchecked: %t, expires at %s; want true, and never", res.Unchecked(), res.Expires())
 		}
 		f.store.FailNext(budget.ErrUnavailable)
-		if _, err := f.Reserve(t.Context(), request("b", 1)); !errors.Is(err, budget.ErrUnavailable) {
-			t.Errorf("one more: %v, want ErrUnavailable", err)
+		_, err := f.Reserve(t.Context(), request("b", 1))
+		if says := "of 60 tokens that may be admitted without it, 61 would be"; !errors.Is(err, budget.ErrUnavailable) || !strings.Contains(err.Error(), says) {
+			t.Errorf("one more: %v, want ErrUnavailable, and %q", err, says)
 		}
 		if err := res.Settle(t.Context(), input(7)); err != nil {
 			t.Fatal(err)

@@ -69,21 +69,22 @@ func (o *outage) admit(r *request, limit usage.Amounts) error {
 	if err != nil {
 		return err
 	}
-	limited := func(what string, given, unknown bool, sum, most int64) error {
+	limited := func(m usage.Metric, given, unknown bool) error {
 		switch {
 		case !given:
 			return nil
 		case unknown:
-			return fmt.Errorf("its %s is unknown", what)
-		case sum > most:
-			return fmt.Errorf("%s admitted since the store went away would pass %d", what, most)
+			return fmt.Errorf("the estimate does not say how many %s", m)
+		case m.Of(sum) > m.Of(most):
+			return fmt.Errorf("of %s %s that may be admitted without it, %s would be", m.Decimal(m.Of(most)), m, m.Decimal(m.Of(sum)))
+		default:
+			return nil
 		}
-		return nil
 	}
 	err = errors.Join(
-		limited("cost in 1e-9 dollars", limit.Cost != nil, r.unknown&unknownCost != 0, sum.Nanodollars, most.Nanodollars),
-		limited("number of tokens", limit.TotalTokens != nil, r.unknown&unknownTokens != 0, sum.TotalTokens, most.TotalTokens),
-		limited("number of requests", limit.Requests != nil, false, sum.Requests, most.Requests),
+		limited(usage.Dollars, limit.Cost != nil, r.unknown&unknownCost != 0),
+		limited(usage.Tokens, limit.TotalTokens != nil, r.unknown&unknownTokens != 0),
+		limited(usage.Requests, limit.Requests != nil, false),
 	)
 	if err == nil {
 		o.admitted = sum
