@@ -289,3 +289,15 @@ func TestWhatIsWrongWithAReservationIsNamedByItsFlag(t *testing.T) {
 		u.run(args...).want(exitUsage).says(want)
 	}
 }
+
+func TestWhatASoftBudgetWouldDenyIsShown(t *testing.T) {
+	u := newUser(t)
+	u.create("--name", "Tried out", "--metric", "requests", "--limit", "1", "--enforcement", "soft")
+	for range 3 {
+		u.ok("reserve", "--cost", "1")
+	}
+	text := u.ok("status").stdout
+	if !strings.Contains(text, "available  reserved  would deny\n") || !strings.Contains(text, "        0         3           2\n") {
+		t.Errorf("the table of statuses is\n%s\nwant none available, 3 reserved, 2 that would be denied", text)
+	}
+}

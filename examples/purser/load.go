@@ -24,15 +24,17 @@ import (
 func (p *program) load() *cobra.Command {
 	o := loading{program: p, workers: 8, processes: 1, duration: 10 * time.Second, amount: decimal.NewFromInt(1)}
 	c := &cobra.Command{
-		Use:   "load --budget ID",
+		Use:   "load --budget ID…",
 		Short: "Reserve and settle from many processes, and measure it",
 		Long: `Start processes whose workers reserve and settle against budgets as fast as they can, and show what came of it. Every
 request is covered by all the budgets given: it has the values that their scopes name, and one value of its own for each
 @each. Other budgets that cover it take part as well. A worker that is refused waits for 20 ms. An interrupt ends it early.
 
-A request asks for --amount of each budget's metric: so many tokens in all, input tokens, output tokens, dollars, or credits,
-which are given as their cost; of a budget on requests it is one. It settles at that, or, for so many percent of the requests
-as --actual-over says, at 0.1 to 100 percent more, chosen at random, and at least one unit more.
+A request asks for --amount of each budget's metric: so many tokens in all, input tokens, output tokens, dollars, credits,
+which are given as their cost, or requests; but for one request where there are budgets on something else. What comes in
+whole numbers is rounded up, but not of the first budget. It settles at that, or, for so many percent of the requests as
+--actual-over says, at 0.1 to 100 percent more, chosen at random, and at least one unit more. A budget that is disabled
+refuses nothing, and counts.
 
 With --lease a process leases a part of what is available and admits from memory; settling is a commit all the same, which
 the workers of a process share.
@@ -47,11 +49,11 @@ With --json it prints one object: admitted, refused, settled, admitted_amount (t
 used, reserved, limit, events, events_amount, p50_ms, p99_ms (of reserving), per_second (admissions, on average).`,
 		Example: `  purser load --budget 0198f2d1-… --processes 4 --workers 16 --duration 30s
   purser load --budget 0198f2d1-… --budget 0198f2d2-… --amount 0.02 --actual-over 10 --json`,
-		Args: arguments(0, 0, ""),
+		Args: arguments(0, -1, ""),
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringArrayVar(&o.ids, "budget", nil, "the `id` of a budget; may be repeated")
+	flags.StringArrayVar(&o.ids, "budget", nil, "the `id` of a budget; may be repeated, or followed by more ids")
 	flags.Var(most(&o.workers), "workers", "how many reserve at the same time, in each process")
 	flags.Var(most(&o.processes), "processes", "how many processes")
 	flags.Var(duration(&o.duration), "duration", "for how long")
@@ -59,8 +61,8 @@ used, reserved, limit, events, events_amount, p50_ms, p99_ms (of reserving), per
 	flags.BoolVar(&o.lease, "lease", false, "let each process admit from memory, out of room that it leases")
 	flags.Var(percentFlag(&o.over), "actual-over", "percent of the requests that use more than they reserved")
 	cobra.CheckErr(c.MarkFlagRequired("budget"))
-	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
-		o.ledger = l
+	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, more []string) error {
+		o.ledger, o.ids = l, append(o.ids, more...)
 		return o.run(ctx)
 	})
 	return c
@@ -103,6 +105,7 @@ type loading struct {
 	over               int // percent
 
 	first budget.Budget
+	asked decimal.Decimal // of it, by each request
 	plan  load.Plan
 }
 
@@ -137,7 +140,7 @@ func (o *loading) prepare(ctx context.Context) error {
 		return err
 	}
 	plan.Workers, plan.Duration, plan.Over, plan.Lease = o.workers, o.duration, o.over, o.lease
-	o.first, o.plan = budgets[0], plan
+	o.first, o.asked, o.plan = budgets[0], load.Asked(budgets, 0, o.amount), plan
 	decision, err := o.ledger.Check(ctx, budget.Request{Subject: plan.Subject, Estimate: plan.Estimate})
 	if err != nil {
 		return err
@@ -156,8 +159,8 @@ func covers(d budget.Decision, budgets []budget.Budget) error {
 		taking[v.Budget.ID] = true
 	}
 	for _, b := range budgets {
-		if !taking[b.ID] {
-			return &budget.FieldError{Field: "budget", Message: fmt.Sprintf("%q takes no part: it is disabled, does not count now, or leaves out what another one names", b.Name)}
+		if !taking[b.ID] && !b.Disabled {
+			return &budget.FieldError{Field: "budget", Message: fmt.Sprintf("%q takes no part: it does not count now, or leaves out what another one names", b.Name)}
 		}
 	}
 	return nil
@@ -191,10 +194,9 @@ type loadJSON struct {
 }
 
 func (o *loading) show(sum *load.Sum, f load.Figures) error {
-	asked := load.Asked(o.first, o.amount)
 	written := loadJSON{
 		Admitted: sum.Admitted, Refused: sum.Refused, Settled: sum.Settled,
-		AdmittedAmount: exact(asked.Mul(decimal.NewFromInt(sum.Admitted))),
+		AdmittedAmount: exact(o.asked.Mul(decimal.NewFromInt(sum.Admitted))),
 		Used:           exact(f.Used), Reserved: exact(f.Reserved), Limit: exact(f.Limit),
 		Events: f.Events, EventsAmount: exact(f.EventsAmount),
 		P50: milliseconds(sum.Took(50)), P99: milliseconds(sum.Took(99)), PerSecond: math.Round(sum.Rate()*10) / 10,
@@ -211,7 +213,7 @@ func (o *loading) print(w io.Writer, sum *load.Sum, r loadJSON) {
 	line("refused", "%s", whole(r.Refused))
 	line("settled", "%s", whole(r.Settled))
 	line("per second", "%s admitted, over %.1f s", whole(int64(r.PerSecond)), sum.Elapsed.Seconds())
-	line("time to reserve", "%.1f ms in half of the cases, at most %.1f ms in 99 %% of them", r.P50, r.P99)
+	line("time to reserve", "%.3f ms in half of the cases, at most %.3f ms in 99 %% of them", r.P50, r.P99)
 	fmt.Fprintf(w, "\nWhat the tables say of %q, %s\n\n", o.first.Name, o.first.Schedule)
 	line("limit", "%s", of(r.Limit))
 	line("used", "%s", of(r.Used))

@@ -104,6 +104,20 @@ func TestALoadIsOfWhatAllBudgetsCover(t *testing.T) {
 	})
 }
 
+func TestALoadOfABudgetThatOnlyCounts(t *testing.T) {
+	u := newUser(t)
+	disabled := u.create("--name", "D", "--metric", "requests", "--limit", "10", "--enabled=false")
+	other := u.create("--name", "O", "--metric", "requests", "--limit", "1000000")
+	r := u.ok("load", "--budget", disabled, other, "--amount", "5", "--duration", "300ms", "--json").object()
+	has(t, "what came of it", r, object{
+		"refused": literal("0"), "settled": r["admitted"], "used": r["admitted_amount"], "events": r["admitted"], "events_amount": r["used"],
+	})
+	if used := amountIn(t, r, "used"); !used.Equal(amountIn(t, r, "admitted").Mul(decimal.NewFromInt(5))) || used.LessThan(decimal.NewFromInt(15)) {
+		t.Errorf("%s of 10 requests were used in %v, want 5 in each, and more than there are", used, r["admitted"])
+	}
+	has(t, "the other", u.ok("status", other, "--json").list()[0], object{"used": r["used"]})
+}
+
 func TestALoadCountsCorrectionsAndLeavesOutOthersUsage(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, u user) {
 		u.ok("import", u.write("usage.csv", "id,tenant,user,cost,plan\n"+
@@ -124,13 +138,13 @@ func TestALoadThatCantBeIsRefused(t *testing.T) {
 	u := newUser(t)
 	tokens := u.create("--name", "T", "--metric", "tokens", "--limit", "10", "--scope", "tenant=acme")
 	other := u.create("--name", "O", "--metric", "tokens", "--limit", "10", "--scope", "tenant=globex")
-	disabled := u.create("--name", "D", "--metric", "tokens", "--limit", "10", "--enabled=false")
+	over := u.create("--name", "D", "--metric", "tokens", "--limit", "10", "--ends-at", "2026-01-01")
 	except := u.create("--name", "E", "--metric", "tokens", "--limit", "10", "--scope", "tenant=@each", "--except", "tenant=acme")
 	choosy := u.create("--name", "A", "--metric", "tokens", "--limit", "10", "--scope", "resource=gpt", "--allow-resource", "opus")
 	tests := map[string][]string{
 		"--amount: must be a whole number, as an amount of tokens":       {"--budget", tokens, "--amount", "0.5"},
 		"--budget: no request is covered by all of them":                 {"--budget", tokens, "--budget", other},
-		`--budget: "D" takes no part: it is disabled`:                    {"--budget", disabled},
+		`--budget: "D" takes no part: it does not count now`:             {"--budget", over},
 		`--budget: "E" takes no part`:                                    {"--budget", tokens, "--budget", except},
 		`--budget: "A" would refuse every request: resource not allowed`: {"--budget", choosy},
 		`"--workers" flag: must be a whole number above 0`:               {"--budget", tokens, "--workers", "0"},

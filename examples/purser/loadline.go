@@ -39,7 +39,7 @@ func (l *loadLine) update(ctx context.Context, sum *load.Sum) {
 	if l.seconds > 1 { // not the last second: not all processes have said yet what they did in it
 		rate = whole(sum.PerSecond[l.seconds-2]) + "/s  "
 	}
-	l.text.Store(fmt.Sprintf("  %sp50 %.1f ms  p99 %.1f ms  %s%s refused",
+	l.text.Store(fmt.Sprintf("  %sp50 %.3f ms  p99 %.3f ms  %s%s refused",
 		rate, milliseconds(sum.Took(50)), milliseconds(sum.Took(99)), l.standing(ctx), whole(sum.Refused)))
 	l.line.update(sum.Elapsed.Milliseconds(), l.loading.duration.Milliseconds())
 }

@@ -19,7 +19,8 @@ func (p *program) status() *cobra.Command {
 		Short: "Show how budgets stand",
 		Long: "Show how budgets stand in the period that runs now or did at a time: these budgets, or all. A budget that has\n" +
 			"@each in its scope has a line for every value that used something. What is available is neither used nor\n" +
-			"reserved; denied are requests, and expired reservations that nobody settled.\n\n" +
+			"reserved; denied are requests, as are those that a soft or observing budget would deny if it were hard, and\n" +
+			"expired reservations that nobody settled.\n\n" +
 			"A budget that is named also answers for periods before it was made, from the usage of that time.",
 		Example: `  purser status
   purser status 0198f2d1-… --at 2026-02-28T12:00:00Z
@@ -79,7 +80,7 @@ func (p *program) showStatuses(statuses iter.Seq2[budget.Status, error]) error {
 
 func newStatusGrid() *grid {
 	t := newGrid("There are no budgets, or none has used anything.",
-		"budget", "for", ">used", ">of", "", ">percent", "level", "since", ">available", ">reserved", ">denied", ">expired")
+		"budget", "for", ">used", ">of", "", ">percent", "level", "since", ">available", ">reserved", ">denied", ">would deny", ">expired")
 	t.hideEmpty()
 	return t
 }
@@ -89,5 +90,5 @@ func (p *program) addStatus(t *grid, s budget.Status) {
 	t.add(b.Name, valueText(s.Value), amount(s.Used), amount(b.Limit)+" "+string(b.Metric),
 		p.paint(bar(s.Percent.InexactFloat64()/100, 16), s.Level), percent(s.Percent), p.paint(s.Level.String(), s.Level),
 		when(s.Period.Start), amount(s.Available), positive(s.Reserved), positive(decimal.NewFromInt(s.Denied)),
-		positive(decimal.NewFromInt(s.Expired)))
+		positive(decimal.NewFromInt(s.WouldDeny)), positive(decimal.NewFromInt(s.Expired)))
 }

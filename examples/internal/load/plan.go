@@ -24,8 +24,8 @@ type Plan struct {
 	Duration time.Duration `json:"duration"`
 }
 
-// NewPlan returns a plan for requests that all these budgets cover and that ask each for so much of its metric, or, if that
-// is requests, for one. It has a worker and no time yet. The error is a [budget.FieldError] of budget or amount.
+// NewPlan returns a plan for requests that all these budgets cover and that ask each for so much of its metric, see [Asked].
+// It has a worker and no time yet. The error is a [budget.FieldError] of budget or amount.
 func NewPlan(budgets []budget.Budget, amount decimal.Decimal) (Plan, error) {
 	subject, err := subjectOf(budgets)
 	if err != nil {
@@ -38,12 +38,18 @@ func NewPlan(budgets []budget.Budget, amount decimal.Decimal) (Plan, error) {
 	return Plan{Subject: subject, Estimate: estimate, Workers: 1}, nil
 }
 
-// Asked returns how much each request of such a plan asks of a budget.
-func Asked(b budget.Budget, amount decimal.Decimal) decimal.Decimal {
-	if b.Metric == usage.Requests {
+// Asked returns how much each request of such a plan asks of the i-th budget. Beside other metrics a request is one. What
+// comes in whole numbers is rounded up, but not of the first budget.
+func Asked(budgets []budget.Budget, i int, amount decimal.Decimal) decimal.Decimal {
+	others := func(b budget.Budget) bool { return b.Metric != usage.Requests }
+	switch m := budgets[i].Metric; {
+	case m == usage.Requests && slices.ContainsFunc(budgets, others):
 		return decimal.NewFromInt(1)
+	case i > 0 && m.Scale() == 0:
+		return amount.Ceil()
+	default:
+		return amount
 	}
-	return amount
 }
 
 func invalidBudget(format string, args ...any) error {
@@ -122,9 +128,12 @@ func subjectWith(values map[usage.Dimension]string) usage.Subject {
 // estimateOf returns amounts that are so much in the metric of every budget, and one request. Credits are the cost that
 // they stand for. All of it is known: other budgets that cover the requests never miss an estimate.
 func estimateOf(budgets []budget.Budget, amount decimal.Decimal) (usage.Amounts, error) {
+	if !amount.IsPositive() {
+		return usage.Amounts{}, invalidAmount("must be above 0")
+	}
 	t := usage.Totals{Requests: 1}
-	for _, b := range budgets {
-		if err := addEstimate(&t, b, amount); err != nil {
+	for i, b := range budgets {
+		if err := addEstimate(&t, b, Asked(budgets, i, amount)); err != nil {
 			return usage.Amounts{}, err
 		}
 	}
@@ -138,14 +147,13 @@ func estimateOf(budgets []budget.Budget, amount decimal.Decimal) (usage.Amounts,
 }
 
 func addEstimate(t *usage.Totals, b budget.Budget, amount decimal.Decimal) error {
-	units, err := b.Metric.Units(Asked(b, amount))
-	switch {
-	case err != nil:
+	units, err := b.Metric.Units(amount)
+	if err != nil {
 		return invalidAmount("%v, as an amount of %s", err, b.Metric)
-	case units <= 0:
-		return invalidAmount("must be above 0")
 	}
 	switch b.Metric {
+	case usage.Requests:
+		t.Requests = units
 	case usage.Tokens:
 		t.TotalTokens = units
 	case usage.InputTokens:
