@@ -362,7 +362,8 @@ func first[T any](list []T) (one T) {
 }
 
 // Reservations returns reservations that are stored, in ascending order of tenant and id: those that hold room, and for
-// some time those that were released or have expired. Those that were settled are events. A Limit of 0 or less is 100.
+// some time those that were released or have expired. Those that were settled are events. Leases are among them, see
+// [LeaseOptions], but only the process that holds one can end it. A Limit of 0 or less is 100.
 func (l *Ledger) Reservations(ctx context.Context, q ReservationQuery) (found []StoredReservation, err error) {
 	if err := q.validate(); err != nil {
 		return nil, fmt.Errorf("read reservations: %w", err)

@@ -26,7 +26,7 @@ func (p *program) reservations() *cobra.Command {
 		Short: "List reservations, by tenant and id",
 		Long: "List reservations, by tenant and id: open ones, which hold room, and those that were released or have expired, for\n" +
 			"30 days. What was settled is none any more. What an open one holds whose time is over comes back as soon as\n" +
-			"somebody needs the room.",
+			"somebody needs the room. A lease is room from which a process admits requests: only that process can end it.",
 		Example: `  purser reservations --state open --budget 0198f2d1-…
   purser reservations --tenant acme --overdue --json`,
 		Args: arguments(0, 0, ""),
