@@ -233,7 +233,7 @@ func (h *history) by() []usage.Dimension {
 
 func (h *history) sumRows(ctx context.Context, r ReadTx, slice usage.Slice, where Value) iter.Seq2[historyRow, error] {
 	return func(yield func(historyRow, error) bool) {
-		q := UsageQuery{Slices: []usage.Slice{slice}, Where: where, By: h.by(), PerBucket: true}
+		q := UsageQuery{Slices: []usage.Slice{slice}, Where: where, By: h.by(), PerBucket: true, ViaDays: true}
 		rows, err := r.Usage(ctx, q)
 		if err != nil {
 			yield(historyRow{}, fmt.Errorf("sum up usage: %w", err))

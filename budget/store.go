@@ -402,6 +402,9 @@ type UsageQuery struct {
 	By     []usage.Dimension          // one sum per value of these; nil: one sum over all. The same four
 	// PerBucket gives one sum per bucket of the slice's grain rather than one over all slices. No slice is Raw then.
 	PerBucket bool
+	// ViaDays says that each sum of a quarter hour has one of its day, of the same values, whose bucket starts less than 28
+	// hours earlier. It changes no answer: a store may find few among many by their days, of which there are fewer.
+	ViaDays bool
 
 	After *usage.Subject // only sums whose values of By are behind these in the order; not with PerBucket
 	Limit int            // at most so many; 0: all

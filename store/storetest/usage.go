@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ func sums() section[*test] {
 		{"rows come in ascending order of bucket and of the dimensions in the query's order", usageOrdered},
 		{"only sums behind After, and at most so many", usagePaged},
 		{"PerBucket gives one sum per bucket", usagePerBucket},
+		{"ViaDays changes no answer", usageViaDays},
 		{"a sum that would pass int64 is ErrOverflow", usageOverflow},
 		{"DropUsage drops the sums of a grain whose bucket starts in a slice before others are added", usageDropped},
 	}}
@@ -324,6 +326,49 @@ func usagePerBucket(t *test) {
 		{Bucket: at(45), Totals: usage.Totals{Requests: 8}},
 		{Bucket: at(60), Totals: usage.Totals{Requests: 1000}},
 	}, read(t, budget.ReadTx.Usage, q))
+}
+
+func usageViaDays(t *test) {
+	// Two tenants have users of the same name. A day is as short as where a clock skips most of it, and as long as where it is set
+	// back by most.
+	days := []int{-9 * 24, -3 * 24, -2 * 24, -24, -20, 0, 28, 51}
+	r := rand.New(rand.NewPCG(5, 6))
+	var w budget.Writes
+	for _, who := range [][4]string{{"a", "ann", "k1", "m"}, {"a", "ann", "k2", "n"}, {"b", "ann", "k1", "m"}, {"b", "bob", "", "m"}, {"", "", "k1", ""}} {
+		add := func(grain usage.Grain, bucket time.Time) {
+			key := budget.UsageKey{Grain: grain, Bucket: bucket.UnixMicro(), Tenant: who[0], User: who[1], APIKey: who[2], Resource: who[3]}
+			w.Usage = append(w.Usage, used(key, usage.Totals{Requests: 1 + r.Int64N(1000)}))
+		}
+		for i, start := range days[:len(days)-1] {
+			if r.IntN(3) == 0 {
+				continue
+			}
+			add(usage.Days, at(60*start))
+			for quarter := 60 * start; quarter < 60*days[i+1] && quarter < 60*(start+28); quarter += 15 {
+				if quarter == 60*start || quarter+15 == 60*(start+28) || r.IntN(10) == 0 {
+					add(usage.QuarterHours, at(quarter))
+				}
+			}
+		}
+	}
+	t.write(w)
+	for _, set := range dimensionSets() {
+		for range 8 {
+			add := w.Usage[r.IntN(len(w.Usage))]
+			where := make(map[usage.Dimension]string)
+			for _, d := range set {
+				where[d] = valuesOf(add.UsageKey).Value(d)
+			}
+			from := 15 * (r.IntN(96*4) - 96*4)
+			q := budget.UsageQuery{
+				Slices: []usage.Slice{slice(usage.QuarterHours, from, from+15*r.IntN(96*6))},
+				Where:  where, By: []usage.Dimension{usage.Resource}, PerBucket: true,
+			}
+			want := read(t, budget.ReadTx.Usage, q)
+			q.ViaDays = true
+			equal(t, fmt.Sprintf("ViaDays changes no answer: %+v", q), want, read(t, budget.ReadTx.Usage, q))
+		}
+	}
 }
 
 func usageOverflow(t *test) {

@@ -89,14 +89,55 @@ func (b *binding) part(slice usage.Slice, query budget.UsageQuery) *bun.SelectQu
 	if slice.Grain == usage.Raw {
 		return b.behind(b.events(b.summands("purser_events", "time"), slice.Bounds, query.Where), query)
 	}
+	if query.ViaDays && slice.Grain == usage.QuarterHours && slice.Duration() > probed && hasDays(query.Where) {
+		return b.behind(b.quarterHours(slice, query.Where), query)
+	}
 	q := b.summands("purser_usage", "bucket").
 		// The grain stands in the text, so that the indexes of one grain are used.
 		Where(b.store.engine.Common("grain = ?"), int64(slice.Grain)).
 		Where("bucket >= ? AND bucket < ?", b.arg(micros(slice.Start)), b.arg(micros(slice.End)))
-	for _, d := range slices.Sorted(maps.Keys(query.Where)) {
-		q.Where(columns[d]+" = ?", b.arg(query.Where[d]))
-	}
+	b.of(q, query.Where)
 	return b.behind(q, query)
+}
+
+// probed is how long a time is at least in which quarter hours are looked for one by one.
+const probed = 2 * day
+
+const day = 24 * time.Hour
+
+// hasDays reports whether the days of these values have an index.
+func hasDays(where map[usage.Dimension]string) bool {
+	_, tenant := where[usage.Tenant]
+	_, user := where[usage.User]
+	_, key := where[usage.APIKey]
+	return tenant || user || key
+}
+
+// quarterHours begins a query for the quarter hours of few among many, which have no index but that by time, of those of
+// all. It finds their days by the index of these, and looks for each quarter hour of them under its key: 112 at most.
+func (b *binding) quarterHours(slice usage.Slice, where map[usage.Dimension]string) *bun.SelectQuery {
+	const longest = 28 * time.Hour
+	const quarters = "(WITH RECURSIVE q (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM q WHERE n < 111) SELECT n FROM q)"
+	table := b.store.engine.Table("purser_usage")
+	days := b.store.bun.NewSelect().Distinct().TableExpr(table).ColumnExpr("bucket, tenant").
+		Where(b.store.engine.Common("grain = ?"), int64(usage.Days)).
+		Where("bucket > ? AND bucket < ?", b.arg(micros(slice.Start.Add(-longest))), b.arg(micros(slice.End)))
+	b.of(days, where)
+	probes := b.store.bun.NewSelect().Distinct().
+		TableExpr("(?) AS d CROSS JOIN "+quarters+" AS q", days).
+		ColumnExpr("d.bucket + CAST(900000000 AS bigint) * q.n AS start, d.tenant AS tenant_id")
+	q := summing(b.store.bun.NewSelect().TableExpr("(?) AS p CROSS JOIN "+table, probes), "bucket")
+	q.Where("p.start >= ? AND p.start < ?", b.arg(micros(slice.Start)), b.arg(micros(slice.End))).
+		Where("grain = ? AND bucket = p.start AND tenant = p.tenant_id", int64(usage.QuarterHours))
+	b.of(q, where)
+	return q
+}
+
+// of restricts a query to rows with these values.
+func (b *binding) of(q *bun.SelectQuery, where map[usage.Dimension]string) {
+	for _, d := range slices.Sorted(maps.Keys(where)) {
+		q.Where(columns[d]+" = ?", b.arg(where[d]))
+	}
 }
 
 // behind restricts a query to what goes into sums that are behind the query's After. It does so before they are summed up.
@@ -114,7 +155,11 @@ func (b *binding) behind(q *bun.SelectQuery, query budget.UsageQuery) *bun.Selec
 
 // summands begins a query for what is summed up from one table.
 func (b *binding) summands(table, time string) *bun.SelectQuery {
-	q := b.store.bun.NewSelect().TableExpr(b.store.engine.Table(table)).ColumnExpr(time + " AS bucket")
+	return summing(b.store.bun.NewSelect().TableExpr(b.store.engine.Table(table)), time)
+}
+
+func summing(q *bun.SelectQuery, time string) *bun.SelectQuery {
+	q.ColumnExpr(time + " AS bucket")
 	for _, column := range UsageColumns[2:] {
 		q.ColumnExpr(column.Name)
 	}

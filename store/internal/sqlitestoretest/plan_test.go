@@ -28,7 +28,7 @@ func TestStatementsUseTheRightIndex(t *testing.T) {
 		t.Fatal(err)
 	}
 	year := period.Bounds{Start: time.UnixMicro(0), End: time.UnixMicro(1 << 50)}
-	days := []usage.Slice{{Grain: usage.Days, Bounds: year}}
+	days, quarterHours := []usage.Slice{{Grain: usage.Days, Bounds: year}}, []usage.Slice{{Grain: usage.QuarterHours, Bounds: year}}
 	alice := map[usage.Dimension]string{usage.Tenant: "acme", usage.User: "alice"}
 	for _, tt := range []struct {
 		name string
@@ -65,6 +65,14 @@ func TestStatementsUseTheRightIndex(t *testing.T) {
 		}},
 		{"one user's days", "purser_usage_user (user_id=? AND bucket>? AND bucket<?)", func(ctx context.Context, tx budget.Tx) error {
 			_, err := tx.Usage(ctx, budget.UsageQuery{Slices: days, Where: alice})
+			return err
+		}},
+		{"the days of one user's quarter hours", "purser_usage_user (user_id=? AND bucket>? AND bucket<?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Usage(ctx, budget.UsageQuery{Slices: quarterHours, Where: alice, PerBucket: true, ViaDays: true})
+			return err
+		}},
+		{"one user's quarter hours", "PRIMARY KEY (grain=? AND bucket=? AND tenant=? AND user_id=?)", func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.Usage(ctx, budget.UsageQuery{Slices: quarterHours, Where: alice, PerBucket: true, ViaDays: true})
 			return err
 		}},
 		{"everybody's days", "PRIMARY KEY (grain=? AND bucket>? AND bucket<?)", func(ctx context.Context, tx budget.Tx) error {
