@@ -51,7 +51,10 @@ func (l *Ledger) Sweep(ctx context.Context) error { return l.sweep(ctx) }
 func (l *Ledger) ForgetKeys(ctx context.Context) error { return l.forgetKeys(ctx) }
 
 // Forecast makes forecast alerts, as Run does in every interval.
-func (l *Ledger) Forecast(ctx context.Context) error { return l.forecastAll(ctx) }
+func (l *Ledger) Forecast(ctx context.Context) error { return l.forecaster().forecastAll(ctx) }
+
+// Forecaster makes forecast alerts time after time, as Run does.
+func (l *Ledger) Forecaster() func(ctx context.Context) error { return l.forecaster().forecastAll }
 
 // MaxParts is how many counters a process leases at the most.
 const MaxParts = maxParts

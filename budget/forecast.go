@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/shopspring/decimal"
 
 	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/usage"
@@ -29,13 +32,66 @@ func (s brief) View(ctx context.Context, fn func(ReadTx) error) error {
 	return s.Store.View(ctx, fn)
 }
 
+// A forecaster makes forecast alerts. It remembers what it has looked at, since a projection is a read of weeks: a counter is
+// looked at again when it has moved far enough.
+type forecaster struct {
+	*Ledger
+	looks map[CounterKey]look
+	pass  int
+}
+
+// A look is how a counter stood when it was projected, and was not to pass its limit.
+type look struct {
+	version int64 // of the budget
+	used    decimal.Decimal
+	passes  bool // by the run rate
+	at      time.Time
+	pass    int // in which it was seen last
+}
+
+const (
+	looksPerPeriod = 48 // at a counter that moves little, at the most
+	stepsToLimit   = 16 // such a part of what was left makes one that moves fast looked at sooner
+)
+
+func (l *Ledger) forecaster() *forecaster {
+	return &forecaster{Ledger: l, looks: make(map[CounterKey]look)}
+}
+
+// due reports whether a counter is to be projected: not while it stands as it stood, for then no more is to come than was to
+// come; and where it moves, when it has moved far, or for long, or is to pass its limit by the run rate and was not, which
+// can be told without reading anything.
+func (f *forecaster) due(s *Status, passes bool, now time.Time) bool {
+	key := s.counterKey(now)
+	last, looked := f.looks[key]
+	if !looked || last.version != s.Budget.Version {
+		return true
+	}
+	last.pass = f.pass
+	f.looks[key] = last
+	moved, left := s.Used.Sub(last.used).Abs(), s.Budget.Limit.Sub(last.used)
+	return moved.IsPositive() && (passes && !last.passes ||
+		now.Sub(last.at) >= s.Period.Duration()/looksPerPeriod ||
+		moved.Mul(decimal.NewFromInt(stepsToLimit)).GreaterThanOrEqual(left))
+}
+
+// looked remembers that a counter was projected.
+func (f *forecaster) looked(s *Status, passes bool, now time.Time) {
+	f.looks[s.counterKey(now)] = look{version: s.Budget.Version, used: s.Used, passes: passes, at: now, pass: f.pass}
+}
+
+// forget forgets counters that are not seen any more.
+func (f *forecaster) forget() {
+	maps.DeleteFunc(f.looks, func(_ CounterKey, l look) bool { return l.pass != f.pass })
+}
+
 // keepForecasting makes forecast alerts until ctx ends.
 func (l *Ledger) keepForecasting(ctx context.Context) {
-	bound := l.WithStore(brief{l.store, l.options.FlushTimeout})
+	f := l.WithStore(brief{l.store, l.options.FlushTimeout}).forecaster()
 	ticker := time.NewTicker(l.options.ForecastInterval)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		if err := bound.forecastAll(ctx); err != nil && ctx.Err() == nil {
+		if err := f.forecastAll(ctx); err != nil && ctx.Err() == nil {
 			l.options.OnError(fmt.Errorf("forecast: %w", err))
 		}
 		select {
@@ -46,38 +102,40 @@ func (l *Ledger) keepForecasting(ctx context.Context) {
 }
 
 // forecastAll makes the alerts of all budgets for what is projected to pass its limit.
-func (l *Ledger) forecastAll(ctx context.Context) error {
-	now := l.now()
+func (f *forecaster) forecastAll(ctx context.Context) error {
+	now := f.now()
+	f.pass++
 	var failed []error
-	for page, err := range l.definitionPages(ctx, Query{Enabled: new(true)}) {
+	for page, err := range f.definitionPages(ctx, Query{Enabled: new(true)}) {
 		if err == nil {
 			page = slices.DeleteFunc(page, func(d Definition) bool { return d.marks() == nil })
-			err = l.forecastPage(ctx, page, now)
+			err = f.forecastPage(ctx, page, now)
 		}
 		if err != nil {
 			failed = append(failed, err)
 		}
 		if isStoreFailure(err) || ctx.Err() != nil {
-			break
+			return errors.Join(failed...)
 		}
 	}
+	f.forget()
 	return errors.Join(failed...)
 }
 
 // forecastPage makes those of some budgets that alert. What goes wrong with one counter keeps no other from its alert, unless
 // it is the store.
-func (l *Ledger) forecastPage(ctx context.Context, page []Definition, now time.Time) error {
+func (f *forecaster) forecastPage(ctx context.Context, page []Definition, now time.Time) error {
 	if len(page) == 0 {
 		return nil
 	}
-	made, err := l.forecastsOf(ctx, page, now)
+	made, err := f.forecastsOf(ctx, page, now)
 	if err != nil {
 		return err
 	}
 	var failed []error
-	for status, err := range l.pageStatuses(ctx, page, now) {
-		if err == nil && !made[status.counterKey(now)] && status.mayPass(now) {
-			err = l.forecast(ctx, status)
+	for status, err := range f.pageStatuses(ctx, page, now) {
+		if err == nil && !made[status.counterKey(now)] {
+			err = f.look(ctx, &status, now)
 		}
 		if err != nil {
 			failed = append(failed, err)
@@ -124,15 +182,28 @@ func (s *Status) counterKey(at time.Time) CounterKey {
 	return CounterKey{Budget: s.Budget.ID, Value: s.Value.Key(), Start: s.Budget.Schedule.Bounds(at).Start.UnixMicro()}
 }
 
-// mayPass reports whether it makes sense to look for a projection: by no method is there one for a period in which nothing
-// was used, or which has just begun. What has reached the limit has an alert of that.
-func (s *Status) mayPass(now time.Time) bool {
-	pace := usage.Pace{Metric: s.Budget.Metric, Period: s.Period, At: now, Recorded: s.Recorded.Shift(s.Budget.Metric.Scale()).IntPart()}
-	return s.Level < alert.Exceeded && pace.Project(usage.RunRate).Reason == ""
+// look makes the alert of a counter if it is due to be projected, and if that says so. By no method is there a projection
+// where the run rate has none: for a period in which nothing was used, or which has just begun. What has reached the limit has
+// an alert of that.
+func (f *forecaster) look(ctx context.Context, s *Status, now time.Time) error {
+	units := func(d decimal.Decimal) int64 { return d.Shift(s.Budget.Metric.Scale()).IntPart() }
+	steady := usage.Pace{
+		Metric: s.Budget.Metric, Period: s.Period, At: now,
+		Limit: units(s.Budget.Limit), Recorded: units(s.Recorded), Adjusted: units(s.Adjusted),
+	}.Project(usage.RunRate)
+	passes := !steady.Passes.IsZero()
+	if s.Level >= alert.Exceeded || steady.Reason != "" || !f.due(s, passes, now) {
+		return nil
+	}
+	err := f.forecast(ctx, s)
+	if err == nil {
+		f.looked(s, passes, now)
+	}
+	return err
 }
 
 // forecast makes the alert of a counter if it is projected to pass its limit.
-func (l *Ledger) forecast(ctx context.Context, s Status) error {
+func (l *Ledger) forecast(ctx context.Context, s *Status) error {
 	p, err := l.Projection(ctx, s.Budget.ID, s.Value)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalid) {
 		return nil // the budget has been deleted, or counts something else by now

@@ -304,3 +304,74 @@ func TestAForecastThatFailsKeepsNoOtherFromBeingMade(t *testing.T) {
 	}
 	f.alerted("forecast 0 ok", "forecast 0 ok")
 }
+
+// A reader is a store that counts what is read from it.
+type reader struct {
+	budget.Store
+	views int
+}
+
+func (r *reader) View(ctx context.Context, fn func(budget.ReadTx) error) error {
+	r.views++
+	return r.Store.View(ctx, fn)
+}
+
+// A projection is a read of weeks, and there may be very many counters.
+func TestACounterIsProjectedAnewOnlyWhereItMayHaveComeToPassItsLimit(t *testing.T) {
+	t.Parallel()
+	later := func(f *fixture, d time.Duration) { f.now = f.now.Add(d) }
+	limit := func(f *fixture, limit string) {
+		_, err := f.Update(f.t.Context(), "b", func(b *budget.Budget) error { b.Limit = dec(limit); return nil })
+		if err != nil {
+			f.t.Error(err)
+		}
+	}
+	tests := map[string]struct {
+		limit string
+		since func(f *fixture)
+		want  bool
+	}{
+		"it stands":                                             {"1000", func(*fixture) {}, false},
+		"it stands for days":                                    {"1000", func(f *fixture) { later(f, 48*time.Hour) }, false},
+		"it moved a little":                                     {"1000", func(f *fixture) { f.record(tokens("b", 1)) }, false},
+		"it moved a little, in a long time":                     {"1000", func(f *fixture) { later(f, 16*time.Hour); f.record(tokens("b", 1)) }, true},
+		"it moved a little, not so long":                        {"1000", func(f *fixture) { later(f, 15*time.Hour); f.record(tokens("b", 1)) }, false},
+		"it moved a good part of the way":                       {"1000", func(f *fixture) { f.record(tokens("b", 60)) }, true},
+		"it moved not quite as much":                            {"1000", func(f *fixture) { f.record(tokens("b", 59)) }, false},
+		"it moved a little, to where it passes by the run rate": {"170", func(f *fixture) { f.record(tokens("b", 3)) }, true},
+		"it moved as much, and does not":                        {"180", func(f *fixture) { f.record(tokens("b", 3)) }, false},
+		"its limit is another":                                  {"1000", func(f *fixture) { limit(f, "900") }, true},
+		"its period is another": {"1000", func(f *fixture) {
+			later(f, 31*24*time.Hour)
+			e := tokens("b", 1)
+			e.Time = f.now
+			f.record(e)
+		}, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := &reader{}
+			f := openWith(t, memstore.New(nil), func(s budget.Store) budget.Store { r.Store = s; return r })
+			f.create(budget.Budget{ID: "b", Limit: dec(test.limit)})
+			f.record(tokens("a", 50))
+			pass := f.Forecaster()
+			views := func() int {
+				t.Helper()
+				before := r.views
+				if err := pass(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				return r.views - before
+			}
+			first, idle := views(), views()
+			if first != idle+1 {
+				t.Fatalf("%d reads at first and %d then, want one more", first, idle)
+			}
+			test.since(f)
+			if got := views() > idle; got != test.want {
+				t.Errorf("projected: %v, want %v", got, test.want)
+			}
+		})
+	}
+}

@@ -82,9 +82,11 @@ type Options struct {
 	// kept, and another process's Run, or a dispatcher of its own, may deliver them.
 	Alerts *alert.Options
 
-	// ForecastInterval is how often Run looks for what is projected to pass its limit before its period ends. Each counter of a
-	// budget that alerts is projected then, until it has its one alert of that in the period: it is a read of the hours of the
-	// trailing weeks, in each process that runs Run. Defaults to 15 minutes; below 0, this Run makes no forecasts.
+	// ForecastInterval is how often Run looks for what is projected to pass its limit before its period ends. A counter of a
+	// budget that alerts is projected, which is a read of the hours of the trailing weeks, at the first look of each process
+	// that runs Run, and again only when it has moved: by a 16th of what was left of the limit, or to where it passes the limit
+	// by the run rate, or at all since a 48th of the period; not any more once it has its one alert of the period.
+	// Defaults to 15 minutes; below 0, this Run makes no forecasts.
 	ForecastInterval time.Duration
 	// SweepInterval is how often Run gives back what has expired. Defaults to 10 seconds.
 	SweepInterval time.Duration
