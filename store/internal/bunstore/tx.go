@@ -34,7 +34,10 @@ func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]
 	err := firstError(
 		func() error { return t.define(ctx, w) },
 		func() error { return t.dropUsage(ctx, w.DropUsage) },
-		func() error { return t.deleteEvents(ctx, w.DeleteEvents) },
+		func() error { return t.deleteKeys(ctx, "purser_events", "tenant, id", eventKeyTypes, eventKeys(w.DeleteEvents)) },
+		func() error {
+			return t.deleteKeys(ctx, "purser_counters", "budget, period_start, scope_value", counterKeyTypes, counterKeys(w.DeleteCounters))
+		},
 		func() (err error) {
 			after, err = t.store.engine.Apply(ctx, t, w)
 			return err
@@ -90,14 +93,15 @@ func (t *tx) remove(ctx context.Context, table, column string, values []string) 
 	return err
 }
 
-func (t *tx) deleteEvents(ctx context.Context, keys []budget.EventKey) error {
+// deleteKeys deletes the rows with these keys.
+func (t *tx) deleteKeys(ctx context.Context, table, columns string, types []Type, keys [][]any) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	list, args := t.store.engine.List(eventKeyTypes, eventKeys(keys))
+	list, args := t.store.engine.List(types, keys)
 	_, err := t.store.bun.NewDelete().Conn(t.bind()).
-		TableExpr(t.store.engine.Table("purser_events")).
-		Where("(tenant, id) IN ("+list+")", args...).
+		TableExpr(t.store.engine.Table(table)).
+		Where("("+columns+") IN ("+list+")", args...).
 		Exec(ctx)
 	return err
 }
