@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/guptarohit/asciigraph"
@@ -39,11 +42,11 @@ refuses nothing, and counts.
 With --lease a process leases a part of what is available and admits from memory; settling is a commit all the same, which
 the workers of a process share.
 
-In the end it shows how many requests were admitted, refused and settled, how long reserving took, refusals included, and, of
-the first budget given, what the tables say: limit, used (from the counter), reserved (from the open reservations), the
-number of events and their amount (from the events). These are of the whole period that runs when the load ends, whoever used
-it: where there are no adjustments and no pruned events, what is used is the events' amount. Events of a budget on credits
-are converted at its present rate.
+In the end it shows how many requests were admitted, refused (and by which budgets) and settled, how long reserving took,
+refusals included, and, of the first budget given, what the tables say: limit, used (from the counter), reserved (from the
+open reservations), the number of events and their amount (from the events). These are of the whole period that runs when the
+load ends, whoever used it: where there are no adjustments and no pruned events, what is used is the events' amount. Events
+of a budget on credits are converted at its present rate.
 
 With --json it prints one object: admitted, refused, settled, admitted_amount (the sum of the estimates that were admitted),
 used, reserved, limit, events, events_amount, p50_ms, p99_ms (of reserving), per_second (admissions, on average).`,
@@ -122,7 +125,26 @@ func (o *loading) run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, o.show(sum, figures))
+	refusals, err := o.refusals(ctx, sum)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	return errors.Join(failed, o.show(sum, figures, refusals))
+}
+
+// refusals says which budgets refused requests, and how many.
+func (o *loading) refusals(ctx context.Context, sum *load.Sum) (string, error) {
+	var by []string
+	for _, id := range slices.Sorted(maps.Keys(sum.RefusedBy)) {
+		b, err := o.ledger.Budget(ctx, id)
+		if errors.Is(err, budget.ErrNotFound) {
+			b.Name = id // deleted since
+		} else if err != nil {
+			return "", err
+		}
+		by = append(by, fmt.Sprintf("%s by %q", whole(sum.RefusedBy[id]), b.Name))
+	}
+	return strings.Join(by, ", "), nil
 }
 
 // prepare makes the plan, and sees that all the budgets cover its requests.
@@ -193,7 +215,7 @@ type loadJSON struct {
 	PerSecond      float64 `json:"per_second"`
 }
 
-func (o *loading) show(sum *load.Sum, f load.Figures) error {
+func (o *loading) show(sum *load.Sum, f load.Figures, refusals string) error {
 	written := loadJSON{
 		Admitted: sum.Admitted, Refused: sum.Refused, Settled: sum.Settled,
 		AdmittedAmount: exact(o.asked.Mul(decimal.NewFromInt(sum.Admitted))),
@@ -201,16 +223,19 @@ func (o *loading) show(sum *load.Sum, f load.Figures) error {
 		Events: f.Events, EventsAmount: exact(f.EventsAmount),
 		P50: milliseconds(sum.Took(50)), P99: milliseconds(sum.Took(99)), PerSecond: math.Round(sum.Rate()*10) / 10,
 	}
-	return o.program.show(written, func(w io.Writer) { o.print(w, sum, written) })
+	return o.program.show(written, func(w io.Writer) { o.print(w, sum, written, refusals) })
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func (o *loading) print(w io.Writer, sum *load.Sum, r loadJSON) {
+func (o *loading) print(w io.Writer, sum *load.Sum, r loadJSON, refusals string) {
 	of := func(n exact) string { return amount(decimal.Decimal(n)) + " " + string(o.first.Metric) }
 	line := func(name, format string, args ...any) { printField(w, name, fmt.Sprintf(format, args...)) }
 	line("admitted", "%s, %s", whole(r.Admitted), of(r.AdmittedAmount))
-	line("refused", "%s", whole(r.Refused))
+	if refusals != "" {
+		refusals = ", " + refusals
+	}
+	line("refused", "%s%s", whole(r.Refused), refusals)
 	line("settled", "%s", whole(r.Settled))
 	line("per second", "%s admitted, over %.1f s", whole(int64(r.PerSecond)), sum.Elapsed.Seconds())
 	line("time to reserve", "%.3f ms in half of the cases, at most %.3f ms in 99 %% of them", r.P50, r.P99)

@@ -184,6 +184,16 @@ Admitted per second
 	}
 }
 
+func TestALoadSaysWhoRefused(t *testing.T) {
+	u := newUser(t)
+	id := u.create("--name", "Acme", "--metric", "tokens", "--limit", "1000000", "--scope", "tenant=acme")
+	u.create("--name", "All", "--metric", "requests", "--limit", "3")
+	text := u.ok("load", "--budget", id, "--duration", "300ms").stdout
+	if want := regexp.MustCompile(`(?m)^admitted +3, 3 tokens\nrefused +(\d+), (\d+) by "All"$`).FindStringSubmatch(text); want == nil || want[1] != want[2] {
+		t.Errorf("it shows\n%s\nwant all refusals by the other budget", text)
+	}
+}
+
 func TestAnInterruptedLoadEndsEarlyAndShowsWhatItDid(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, u user) {
 		id := u.create("--name", "Acme", "--metric", "tokens", "--limit", "1000000", "--period", "lifetime")

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/purser-go/purser/budget"
 )
 
 // longest is the longest time that is told apart from others.
@@ -16,11 +18,14 @@ func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, longest
 
 // A Slice is what a process did in one second, or in the rest of one.
 type Slice struct {
-	Admitted int64   `json:"admitted"`
-	Refused  int64   `json:"refused"`
-	Settled  int64   `json:"settled"`
-	Took     string  `json:"took"`    // how long the reservations took, refused ones too: a histogram in its own encoding
-	Elapsed  float64 `json:"elapsed"` // seconds since the process began, at the slice's end
+	Admitted int64 `json:"admitted"`
+	Refused  int64 `json:"refused"`
+	Settled  int64 `json:"settled"`
+
+	RefusedBy map[string]int64 `json:"refused_by,omitempty"` // how often each budget refused, by its id
+
+	Took    string  `json:"took"`    // how long the reservations took, refused ones too: a histogram in its own encoding
+	Elapsed float64 `json:"elapsed"` // seconds since the process began, at the slice's end
 }
 
 // A meter counts and times what the workers of a process do.
@@ -34,14 +39,28 @@ type meter struct {
 
 func newMeter() *meter { return &meter{began: time.Now(), took: newHistogram()} }
 
-func (m *meter) reserved(admitted bool, took time.Duration) {
+func (m *meter) admitted(took time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if admitted {
-		m.slice.Admitted++
-	} else {
-		m.slice.Refused++
+	m.slice.Admitted++
+	m.record(took)
+}
+
+func (m *meter) refused(by []budget.Refusal, took time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.slice.Refused++
+	if m.slice.RefusedBy == nil {
+		m.slice.RefusedBy = make(map[string]int64)
 	}
+	for _, r := range by {
+		m.slice.RefusedBy[r.Budget]++
+	}
+	m.record(took)
+}
+
+// record needs the mutex.
+func (m *meter) record(took time.Duration) {
 	_ = m.took.RecordValue(min(took, longest).Microseconds()) // within its bounds
 }
 
@@ -70,13 +89,14 @@ func (m *meter) take() (Slice, error) {
 type Sum struct {
 	Admitted, Refused, Settled int64
 
-	PerSecond []int64       // admissions by second since the processes began; the last one may be shorter
-	Elapsed   time.Duration // of the process that took longest
+	RefusedBy map[string]int64 // how often each budget refused, by its id
+	PerSecond []int64          // admissions by second since the processes began; the last one may be shorter
+	Elapsed   time.Duration    // of the process that took longest
 
 	took *hdrhistogram.Histogram
 }
 
-func newSum() *Sum { return &Sum{took: newHistogram()} }
+func newSum() *Sum { return &Sum{RefusedBy: make(map[string]int64), took: newHistogram()} }
 
 // add adds the slice that a process sent as its n-th, counted from 0.
 func (s *Sum) add(n int, slice Slice) error {
@@ -88,6 +108,9 @@ func (s *Sum) add(n int, slice Slice) error {
 	s.Admitted += slice.Admitted
 	s.Refused += slice.Refused
 	s.Settled += slice.Settled
+	for id, n := range slice.RefusedBy {
+		s.RefusedBy[id] += n
+	}
 	for len(s.PerSecond) <= n {
 		s.PerSecond = append(s.PerSecond, 0)
 	}

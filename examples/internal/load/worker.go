@@ -146,14 +146,15 @@ func (w *worker) once(ctx context.Context) (admitted bool, err error) {
 		res, err = w.ledger.Reserve(ctx, request)
 		return err
 	})
-	refused := errors.Is(err, budget.ErrExceeded)
-	if err != nil && !refused {
-		return false, err
-	}
-	w.meter.reserved(!refused, time.Since(began))
-	if refused {
+	took := time.Since(began)
+	if exceeded := (*budget.ExceededError)(nil); errors.As(err, &exceeded) {
+		w.meter.refused(exceeded.Refusals, took)
 		return false, nil
 	}
+	if err != nil {
+		return false, err
+	}
+	w.meter.admitted(took)
 	actual := w.plan.actual(w.estimate)
 	if err := again(func() error { return res.Settle(ctx, actual) }); err != nil {
 		return true, err
