@@ -52,7 +52,8 @@ type Options struct {
 	// FlushTimeout is how long one shared transaction may take, its retries included, and each step of Run. Defaults to 10
 	// seconds.
 	FlushTimeout time.Duration
-	// ReservationTTL is how long a reservation holds its room if its request does not say. Defaults to 10 minutes.
+	// ReservationTTL is how long a reservation holds its room if its request does not say: at most 7 days. Defaults to 10
+	// minutes.
 	ReservationTTL time.Duration
 	// CloseTimeout is how long Close and Do go on with settling when their context has ended. Defaults to 5 seconds.
 	CloseTimeout time.Duration
@@ -143,9 +144,10 @@ func (o *Options) setDefaults() {
 	if o.FlushTimeout == 0 {
 		o.FlushTimeout = 10 * time.Second
 	}
-	if o.ReservationTTL == 0 {
+	if o.ReservationTTL <= 0 {
 		o.ReservationTTL = 10 * time.Minute
 	}
+	o.ReservationTTL = min(o.ReservationTTL, maxTTL)
 	if o.CloseTimeout == 0 {
 		o.CloseTimeout = 5 * time.Second
 	}

@@ -313,6 +313,17 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+func TestReservationsHoldForTheLedgersTimeUnlessTheySay(t *testing.T) {
+	for given, want := range map[time.Duration]time.Duration{
+		0: 10 * time.Minute, -time.Second: 10 * time.Minute, time.Minute: time.Minute, 30 * 24 * time.Hour: 7 * 24 * time.Hour,
+	} {
+		f := openOptions(t, budget.Options{ReservationTTL: given})
+		if got := f.reserve(request("", 1)).Expires().Sub(noon); got != want {
+			t.Errorf("with ReservationTTL %s it holds for %s, want %s", given, got, want)
+		}
+	}
+}
+
 func TestTheReservationsTimeNamesThePeriod(t *testing.T) {
 	f := open(t)
 	b := f.create(budget.Budget{Schedule: period.Daily})
