@@ -19,7 +19,8 @@ func (l *Ledger) Check(ctx context.Context, r Request) (Decision, error) {
 	return l.CheckAt(ctx, r, l.now())
 }
 
-// CheckAt says what would become of the request at an instant: in the periods that hold t, as they are counted now.
+// CheckAt says what would become of the request at an instant: in the periods that hold t, as they stand now. For a period
+// before a budget was made, or before what it counts was last changed, see [Ledger.StatusAt]; ErrPruned as there.
 func (l *Ledger) CheckAt(ctx context.Context, r Request, t time.Time) (Decision, error) {
 	decision, err := l.checkAt(ctx, r, t)
 	if err != nil {
@@ -48,7 +49,7 @@ func (l *Ledger) checkAt(ctx context.Context, r Request, t time.Time) (decision 
 		if err != nil {
 			return err
 		}
-		counters, err := freeCounters(ctx, tx, bids)
+		counters, err := freeCounters(ctx, tx, known.catalog, bids)
 		if err != nil {
 			return err
 		}
@@ -60,7 +61,7 @@ func (l *Ledger) checkAt(ctx context.Context, r Request, t time.Time) (decision 
 }
 
 // freeCounters returns the counters of the bids as they are once what is overdue is given back.
-func freeCounters(ctx context.Context, r ReadTx, bids []bid) (tallies, error) {
+func freeCounters(ctx context.Context, r ReadTx, catalog Catalog, bids []bid) (tallies, error) {
 	free := make(tallies)
 	if len(bids) == 0 {
 		return free, nil
@@ -75,6 +76,16 @@ func freeCounters(ctx context.Context, r ReadTx, bids []bid) (tallies, error) {
 	}
 	for _, c := range counters {
 		free[c.CounterKey] = c.Tally
+	}
+	for _, b := range bids {
+		// There are no counters from before.
+		if d, key := &b.budget.Definition, b.hold.CounterKey; key.Start < d.CountedFrom.UnixMicro() {
+			counted, err := countPeriod(ctx, r, catalog, d, d.Schedule.Bounds(time.UnixMicro(key.Start)), b.value)
+			if err != nil {
+				return nil, fmt.Errorf("budget %q: %w", d.ID, err)
+			}
+			free[key] = counted[key]
+		}
 	}
 	for overdue, err := range reservations(ctx, r, ReservationQuery{Overdue: true}) {
 		if err != nil {

@@ -92,6 +92,35 @@ func TestCheckAtLooksAtThatPeriod(t *testing.T) {
 	}
 }
 
+// There are no counters of periods before a budget was made: they are computed, as for a status.
+func TestCheckAtLooksAtThePeriodsBeforeTheBudgetToo(t *testing.T) {
+	f := open(t)
+	before := noon.AddDate(0, -1, 0)
+	for _, e := range []usage.Event{by("ann", tokens("a", 60)), by("ann", tokens("b", 30)), by("bob", tokens("c", 100))} {
+		e.Time = before
+		e.Labels = map[string]string{"team": "red"}
+		f.record(e)
+	}
+	f.create(budget.Budget{ID: "from sums", Scope: budget.Scope{usage.User: budget.Each}})
+	f.create(budget.Budget{ID: "from events", Scope: budget.Scope{usage.User: "ann", "team": "red"}})
+	for n, want := range map[int64]bool{10: true, 11: false} {
+		r := request("r", n)
+		r.Labels = map[string]string{"team": "red"}
+		d, err := f.CheckAt(t.Context(), r, before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range d.Verdicts {
+			if !v.Used.Equal(dec("90")) || v.Refused == want {
+				t.Errorf("%d: %s used of %q, refused %t; want 90 and %t", n, v.Used, v.Budget.ID, v.Refused, !want)
+			}
+		}
+		if len(d.Verdicts) != 2 {
+			t.Errorf("%d budgets cover it, want 2", len(d.Verdicts))
+		}
+	}
+}
+
 func TestCheckCountsWhatIsOverdueAsFree(t *testing.T) {
 	f := open(t)
 	f.create(budget.Budget{})
