@@ -34,7 +34,9 @@ func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]
 	err := firstError(
 		func() error { return t.define(ctx, w) },
 		func() error { return t.dropUsage(ctx, w.DropUsage) },
-		func() error { return t.deleteKeys(ctx, "purser_events", "tenant, id", eventKeyTypes, eventKeys(w.DeleteEvents)) },
+		func() error {
+			return t.deleteKeys(ctx, "purser_events", "tenant, id", eventKeyTypes, eventKeys(w.DeleteEvents))
+		},
 		func() error {
 			return t.deleteKeys(ctx, "purser_counters", "budget, period_start, scope_value", counterKeyTypes, counterKeys(w.DeleteCounters))
 		},
