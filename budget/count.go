@@ -209,8 +209,6 @@ func eachEvent(ctx context.Context, r ReadTx, q EventQuery, fn func(*StoredEvent
 		if len(events) < q.Limit {
 			return nil
 		}
-		last := events[len(events)-1]
-		q.After = &EventCursor{Time: last.Time, EventKey: last.Key()}
-		q.Span.Start = last.Time // says the same to a planner that looks for a range of time first
+		q = q.behind(events[len(events)-1])
 	}
 }

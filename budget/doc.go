@@ -15,7 +15,8 @@
 // [Ledger.Rebuild] mends what differs, [Ledger.Prune] deletes old events and leaves every figure as it is.
 //
 // A counter has two figures: what events recorded, and what [Ledger.Adjust] added or took away. [Status].Used is their
-// sum. A wrong event is never changed: [Ledger.Correct] takes back a part of it, or all.
+// sum. A wrong event is never changed: [Ledger.Correct] takes back a part of it, or all. [Ledger.Event] and [Ledger.Events]
+// tell what was recorded, and what priced it.
 //
 // # Tenants and reports
 //

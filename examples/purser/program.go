@@ -203,7 +203,7 @@ func (p *program) root() *cobra.Command {
 	root.AddCommand(
 		p.demo(), p.importFiles(), p.price(), p.budgets(), p.status(), p.watch(), p.history(), p.forecast(), p.top(), p.alerts(),
 		p.check(), p.reserve(), p.settle(), p.release(), p.extend(), p.reservations(), p.load(), p.loadProcess(),
-		p.tenants(), p.licenses(), p.reports(), p.export(),
+		p.tenants(), p.licenses(), p.reports(), p.export(), p.events(),
 		p.adjust(), p.correct(), p.audit(), p.verify(), p.prune(), p.migrate(),
 	)
 	return root

@@ -35,6 +35,9 @@ func (p *program) prune() *cobra.Command {
 		line := p.newProgress("prune", false)
 		deleted, err := l.Prune(ctx, floor, func(deleted int64) { line.update(deleted, 0) })
 		line.end()
+		if days > 0 && len(budget.FieldErrors(err)) > 0 {
+			return &budget.FieldError{Field: "keep_days", Message: "must be at least 7"}
+		}
 		if err != nil {
 			return err
 		}

@@ -161,6 +161,47 @@ func TestUsageIsExported(t *testing.T) {
 	}
 }
 
+func TestEventsAreShown(t *testing.T) {
+	onEachDatabase(t, func(t *testing.T, u user) {
+		list := u.write("own.csv", ownPrices)
+		u.ok("import", "--prices", list, u.write("usage.csv", `id,timestamp,tenant,resource,provider,input_tokens,output_tokens,cost
+e1,2026-08-31T12:00:00Z,acme,gpt-5,openai,1000000,0,
+e2,2026-08-31T12:00:00Z,acme,gpt-5,openai,0,0,3
+e3,2026-08-30T12:00:00Z,zoo,gpt-5,openai,0,0,3
+`))
+		u.ok("correct", "e1", "--tenant", "acme", "--id", "c1", "--input-tokens", "200000", "--cost", "0.25", "--reason", "counted twice")
+
+		events := u.ok("events", "--tenant", "acme", "--where", "provider=openai", "--json").list()
+		if len(events) != 3 {
+			t.Fatalf("events: %v", events)
+		}
+		has(t, "correction", events[0], object{"id": "c1", "corrects": "e1", "reason": "counted twice", "cost": literal("-0.25")})
+		has(t, "priced", events[1], object{"id": "e1", "cost": literal("1.25"), "priced_by": "own openai/gpt-5", "time": "2026-08-31T12:00:00Z"})
+		has(t, "with a cost of its own", events[2], object{"id": "e2", "cost": literal("3")})
+		if by, is := events[2]["priced_by"]; is {
+			t.Errorf("a cost that was given is priced by %v", by)
+		}
+		one := u.ok("events", "--tenant", "acme", "--id", "e1", "--json").object()
+		has(t, "one", one, object{"id": "e1", "labels": object{"provider": "openai"}})
+		has(t, "what was taken away", one["corrected"].(object), object{"input_tokens": literal("200000"), "cost": literal("0.25")})
+
+		shown := u.ok("events", "--tenant", "acme", "--id", "e1").stdout
+		for _, line := range []string{"tokens in          1,000,000, after corrections 800,000\n", "cost $             1.25, after corrections 1\n", "provider           openai\n"} {
+			if !strings.Contains(shown, line) {
+				t.Errorf("%q is not in\n%s", line, shown)
+			}
+		}
+		if text := u.ok("events", "--to", "2026-08-31", "--limit", "5").stdout; !strings.Contains(text, "zoo") || strings.Contains(text, "acme") {
+			t.Errorf("events before a date:\n%s", text)
+		}
+		if left := u.ok("events", "--no-corrections", "--json").list(); len(left) != 3 {
+			t.Errorf("without corrections: %v", left)
+		}
+		u.run("events", "--tenant", "zoo", "--id", "e1").want(exitFailed).says(`purser: event "e1": not found`)
+		u.run("events", "--id", "e1", "--limit", "1").want(exitUsage).says("[id limit]")
+	})
+}
+
 func TestEventsArePrunedAndReportsStay(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, u user) {
 		licensed(t, u)

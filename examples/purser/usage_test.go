@@ -87,7 +87,7 @@ func TestWrongUsageExitsWith2AndSaysWhatIsRight(t *testing.T) {
 		"report months":                                                               "purser: purser report months needs the id of a tenant\n",
 		"export --format xml":                                                         `for "--format" flag: must be one of csv, focus, jsonl`,
 		"prune":                                                                       "at least one of the flags in the group [before keep-days] is required",
-		"prune --keep-days 6":                                                         "must be at least 7 days back",
+		"prune --keep-days 6":                                                         "--keep-days: must be at least 7",
 		"migrate --reporting-zone Nowhere":                                            "Nowhere",
 	}
 	for args, says := range tests {

@@ -211,11 +211,11 @@ func genaiRate(field string, data json.RawMessage) (r Rate, err error) {
 		return r, err
 	}
 	var tiered struct {
-		Base  json.RawMessage
+		Base  json.RawMessage `json:"base"`
 		Tiers []struct {
-			Start int64
-			Price json.RawMessage
-		}
+			Start int64           `json:"start"`
+			Price json.RawMessage `json:"price"`
+		} `json:"tiers"`
 	}
 	if err := decode(field, data, &tiered); err != nil {
 		return r, err

@@ -275,6 +275,10 @@ func TestAFileIsRefusedWithTheFieldsThatAreWrong(t *testing.T) {
 			"p.m.prices[0].cache_read_mtok.base", "p.m.prices[0].cache_write_mtok.tiers[0].price", "p.m.prices[0].input_mtok",
 			"p.m.prices[0].output_mtok", "p.m.prices[0].requests_kcount",
 		}},
+		"genai: a step of a part of a token": {
+			price.ReadGenAI, `[{"id":"p","models":[{"id":"m","prices":{"input_mtok":{"base":1,"tiers":[{"start":1.5,"price":2}]}}}]}]`,
+			[]string{"p.m.prices[0].input_mtok.tiers.start"},
+		},
 		"genai: conditions": {price.ReadGenAI, `[{"id":"p","model_match":{"regex":"("},"provider_match":{"sounds_like":"x"},"models":[{"id":"m","match":{"or":[{"equals":1},null,{}]},
 			"prices":[{"constraint":{"start_date":"soon"},"prices":{}},{"constraint":{"start_time":"25:00:00Z"},"prices":{}}]}]}]`, []string{
 			"p.provider_match", "p.model_match", "p.m.match.or[0].equals", "p.m.match.or[1]", "p.m.match.or[2]",
