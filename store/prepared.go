@@ -97,13 +97,18 @@ func (c *preparedConn) heed(err error) {
 	}
 }
 
-// maxPrepared is how many statements a connection keeps. A ledger has some thirty different ones.
-const maxPrepared = 100
+const (
+	// maxPrepared is how many statements a connection keeps. A ledger has some forty different ones.
+	maxPrepared = 100
 
-// statement returns what is kept for a text; nil if it is not kept: it has no arguments, so that each such text is
-// another one, or there are enough.
+	// maxFixed is how long a text without arguments is that is kept. Longer ones have values in them, so that each is
+	// another one; what begins and ends a transaction, say, is always the same.
+	maxFixed = 40
+)
+
+// statement returns what is kept for a text; nil if it is not kept.
 func (c *preparedConn) statement(ctx context.Context, text string, args []driver.NamedValue) (sqliteStatement, error) {
-	if s, ok := c.statements[text]; ok || len(args) == 0 || len(c.statements) == maxPrepared {
+	if s, ok := c.statements[text]; ok || len(args) == 0 && len(text) > maxFixed || len(c.statements) == maxPrepared {
 		return s, nil
 	}
 	statement, err := c.PrepareContext(ctx, text)

@@ -31,7 +31,7 @@ func newEngine(now func() time.Time) *engine {
 	return &engine{
 		now: now,
 		insertEvents: newInserts("purser_events", bunstore.EventColumns,
-			"ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id"),
+			"ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id, ("+catalogVersion+")"),
 		addCounters: newInserts("purser_counters", bunstore.CounterColumns,
 			adding(bunstore.CounterColumns, bunstore.CounterKeyColumns)+" RETURNING "+bunstore.Names(bunstore.CounterColumns)),
 		addUsage: newInserts("purser_usage", bunstore.UsageColumns,
@@ -112,6 +112,7 @@ func (*engine) SchemaExists() string {
 }
 
 func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []budget.StoredEvent) ([]budget.EventKey, int64, error) {
+	var version int64
 	inserted := make(map[budget.EventKey]bool, len(events))
 	err := e.insertEvents.each(events, func(statement string, args []any) error {
 		rows, err := q.QueryContext(ctx, statement, args...)
@@ -121,7 +122,7 @@ func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []
 		defer rows.Close()
 		for rows.Next() {
 			var key budget.EventKey
-			if err := rows.Scan(&key.Tenant, &key.ID); err != nil {
+			if err := rows.Scan(&key.Tenant, &key.ID, &version); err != nil {
 				return err
 			}
 			inserted[key] = true
@@ -137,12 +138,16 @@ func (e *engine) InsertEvents(ctx context.Context, q bunstore.Querier, events []
 			taken = append(taken, key)
 		}
 	}
-	version, err := catalogVersion(ctx, q)
+	if len(inserted) == 0 {
+		version, err = readCatalogVersion(ctx, q)
+	}
 	return taken, version, err
 }
 
-func catalogVersion(ctx context.Context, q bunstore.Querier) (version int64, err error) {
-	rows, err := q.QueryContext(ctx, "SELECT version FROM purser_catalog")
+const catalogVersion = "SELECT version FROM purser_catalog"
+
+func readCatalogVersion(ctx context.Context, q bunstore.Querier) (version int64, err error) {
+	rows, err := q.QueryContext(ctx, catalogVersion)
 	if err != nil {
 		return 0, err
 	}

@@ -38,7 +38,7 @@ func (e *engine) TakeReservations(ctx context.Context, q bunstore.Querier, keys 
 		}
 	}
 	var err error
-	taken.Version, err = catalogVersion(ctx, q)
+	taken.Version, err = readCatalogVersion(ctx, q)
 	return taken, err
 }
 
