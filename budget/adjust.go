@@ -153,7 +153,7 @@ func (l *Ledger) Adjustments(ctx context.Context, q AdjustmentQuery) (found []St
 		return nil, fmt.Errorf("read adjustments: %w", err)
 	}
 	q.From = micros(q.From)
-	err = l.view(ctx, "read adjustments", func(r ReadTx) (err error) {
+	err = l.look(ctx, "read adjustments", func(r ReadTx) (err error) {
 		found, err = r.Adjustments(ctx, q)
 		return err
 	})

@@ -53,7 +53,7 @@ func (l *Ledger) forgetSomeKeys(ctx context.Context, q KeyClaimQuery) (int, erro
 	ctx, cancel := l.briefly(ctx)
 	defer cancel()
 	var old []KeyClaim
-	err := l.view(ctx, "find old claims of keys", func(r ReadTx) (err error) {
+	err := l.look(ctx, "find old claims of keys", func(r ReadTx) (err error) {
 		old, err = r.KeyClaims(ctx, q)
 		return err
 	})

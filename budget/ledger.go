@@ -31,6 +31,7 @@ type core struct {
 	openings   guesses // that reservations are as they were
 	foresights guesses // that requests fit
 	storeClock storeClock
+	schedules  schedules
 	outage     outage
 	leases     *leases // nil: there are none
 	quiet      bool    // makes no alerts
@@ -266,4 +267,14 @@ func (c *core) view(ctx context.Context, what string, fn func(ReadTx) error) err
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
+}
+
+// look is view for a fn that takes one step.
+func (c *core) look(ctx context.Context, what string, fn func(ReadTx) error) error {
+	return c.view(ctx, what, func(r ReadTx) error {
+		if s, can := r.(Soloist); can {
+			s.Alone()
+		}
+		return fn(r)
+	})
 }

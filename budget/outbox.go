@@ -73,7 +73,7 @@ func (o outbox) Route(ctx context.Context, limit int, to func(alert.Alert) []str
 	ctx, cancel := o.briefly(ctx)
 	defer cancel()
 	var found []alert.Alert
-	err = o.view(ctx, what, func(r ReadTx) (err error) {
+	err = o.look(ctx, what, func(r ReadTx) (err error) {
 		found, err = r.Alerts(ctx, AlertQuery{Unrouted: true, Limit: 1})
 		return err
 	})

@@ -16,7 +16,7 @@ import (
 // Budget returns the budget with this id. The error is ErrNotFound if there is none, ErrInvalid if none can have it.
 func (l *Ledger) Budget(ctx context.Context, id string) (Budget, error) {
 	var d *Definition
-	err := l.view(ctx, fmt.Sprintf("budget %q", id), func(r ReadTx) (err error) {
+	err := l.look(ctx, fmt.Sprintf("budget %q", id), func(r ReadTx) (err error) {
 		d, err = definition(ctx, r, id)
 		return err
 	})
@@ -127,12 +127,17 @@ func (l *Ledger) StatusAt(ctx context.Context, id string, value Value, t time.Ti
 		return Status{}, fmt.Errorf("status of budget %q: %w", id, err)
 	}
 	t = micros(t)
+	what := fmt.Sprintf("status of budget %q", id)
+	if status, found, err := l.standing(ctx, what, id, value, t); found || err != nil {
+		return status, err
+	}
 	var status Status
-	err := l.view(ctx, fmt.Sprintf("status of budget %q", id), func(r ReadTx) error {
+	err := l.view(ctx, what, func(r ReadTx) error {
 		d, err := definition(ctx, r, id)
 		if err != nil {
 			return err
 		}
+		l.schedules.saw(d)
 		if err := d.validateValue(value); err != nil {
 			return err
 		}
@@ -210,7 +215,7 @@ func (l *Ledger) definitionPages(ctx context.Context, q Query) iter.Seq2[[]Defin
 				q.Limit = min(size, left)
 			}
 			var page []Definition
-			err := l.view(ctx, "read budgets", func(r ReadTx) (err error) {
+			err := l.look(ctx, "read budgets", func(r ReadTx) (err error) {
 				page, err = r.Budgets(ctx, q)
 				return err
 			})
@@ -260,7 +265,7 @@ func (l *Ledger) pageStatuses(ctx context.Context, page []Definition, t time.Tim
 }
 
 func (l *Ledger) counters(ctx context.Context, q CounterQuery) (counters []Counter, err error) {
-	err = l.view(ctx, "read counters", func(r ReadTx) (err error) {
+	err = l.look(ctx, "read counters", func(r ReadTx) (err error) {
 		counters, err = r.Counters(ctx, q)
 		return err
 	})
@@ -309,7 +314,7 @@ func (l *Ledger) Alerts(ctx context.Context, q AlertQuery) (alerts []alert.Alert
 		q.Limit = 100
 	}
 	q.Since = micros(q.Since)
-	err = l.view(ctx, "read alerts", func(r ReadTx) (err error) {
+	err = l.look(ctx, "read alerts", func(r ReadTx) (err error) {
 		alerts, err = r.Alerts(ctx, q)
 		return err
 	})
@@ -340,7 +345,7 @@ func (l *Ledger) Audit(ctx context.Context, q AuditQuery) (entries []AuditEntry,
 		q.Limit = 100
 	}
 	q.Span.Start, q.Span.End = micros(q.Span.Start), micros(q.Span.End)
-	err = l.view(ctx, "read the audit", func(r ReadTx) (err error) {
+	err = l.look(ctx, "read the audit", func(r ReadTx) (err error) {
 		entries, err = r.Audit(ctx, q)
 		return err
 	})

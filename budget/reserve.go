@@ -338,7 +338,7 @@ func (l *Ledger) findReservation(ctx context.Context, key ReservationKey) (Store
 	defer cancel()
 	keys := []ReservationKey{key}
 	var found []StoredReservation
-	err := l.view(ctx, "find it", func(r ReadTx) (err error) {
+	err := l.look(ctx, "find it", func(r ReadTx) (err error) {
 		found, err = r.Reservations(ctx, ReservationQuery{Keys: keys})
 		found = slices.DeleteFunc(found, func(r StoredReservation) bool { return r.Lease })
 		return err
@@ -371,7 +371,7 @@ func (l *Ledger) Reservations(ctx context.Context, q ReservationQuery) (found []
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
-	err = l.view(ctx, "read reservations", func(r ReadTx) (err error) {
+	err = l.look(ctx, "read reservations", func(r ReadTx) (err error) {
 		found, err = r.Reservations(ctx, q)
 		return err
 	})

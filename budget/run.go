@@ -125,7 +125,7 @@ func (l *Ledger) forgetReservations(ctx context.Context) error {
 func (l *Ledger) forgetSome(ctx context.Context, q ReservationQuery) (old []StoredReservation, err error) {
 	ctx, cancel := l.briefly(ctx)
 	defer cancel()
-	err = l.view(ctx, "find old reservations", func(r ReadTx) (err error) {
+	err = l.look(ctx, "find old reservations", func(r ReadTx) (err error) {
 		old, err = r.Reservations(ctx, q)
 		return err
 	})

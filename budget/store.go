@@ -158,6 +158,19 @@ type Opener interface {
 	Open(ctx context.Context, o Opening) (Opened, error)
 }
 
+// A Soloist is a [ReadTx] of a View that needs no transaction where one step is all: it takes one round trip instead of three.
+// It is an optional ability: a ledger uses it where it finds it.
+type Soloist interface {
+	// Alone says that the next step of the View is its only one. It is the first thing that is said, and a step that takes
+	// more than one statement, or another one after it, is an error.
+	Alone()
+
+	// Standing returns, as the only step of a View of which Alone was said, the definition with this id and the counter with
+	// this key as they stood together. The error is ErrNotFound if there is no such definition; a counter that was never
+	// written is at zero.
+	Standing(ctx context.Context, id string, counter CounterKey) (Definition, Tally, error)
+}
+
 // An Opening is what an [Opener] is given.
 type Opening struct {
 	Keys     []ReservationKey // of the reservations to take

@@ -68,7 +68,7 @@ func (s section[T]) run(t *testing.T, one func(t *testing.T, check func(T))) {
 // sequential returns the tests that use one transaction after the other.
 func sequential() []section[*test] {
 	return []section[*test]{
-		updates(), catalogs(), definitions(), budgets(), events(), reservations(), counters(), sums(), records(), keyClaims(), deliveries(), recorders(), openers(), sizes(),
+		updates(), catalogs(), definitions(), budgets(), events(), reservations(), counters(), sums(), records(), keyClaims(), deliveries(), recorders(), openers(), soloists(), sizes(),
 		model(),
 	}
 }

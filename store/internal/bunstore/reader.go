@@ -20,11 +20,19 @@ type reader struct {
 	access Access
 	tries  int // before this one
 	begun  bool
+	alone  bool  // one statement is all: it needs no transaction
+	spent  bool  // and it was sent
 	failed error // of the first step that failed
 	class  Class // of failed
 }
 
-var _ budget.ReadTx = (*reader)(nil)
+var (
+	_ budget.ReadTx  = (*reader)(nil)
+	_ budget.Soloist = (*reader)(nil)
+)
+
+// Alone implements [budget.Soloist]. In a transaction that writes, or is the caller's, a statement is one of others.
+func (r *reader) Alone() { r.alone = r.access == ReadOnly && !r.begun }
 
 // begin begins the transaction, unless it has begun. It is put off until the first statement, so that BEGIN and the
 // fence are one message.
@@ -32,6 +40,13 @@ func (r *reader) begin(ctx context.Context, access Access) error {
 	// Not every driver looks at it before it sends.
 	if err := ctx.Err(); err != nil || r.begun {
 		return err
+	}
+	if r.alone {
+		if r.spent {
+			return errors.New("another step after the only one")
+		}
+		r.spent = true
+		return nil
 	}
 	// Also when the message fails: part of it may have been executed.
 	r.begun = true

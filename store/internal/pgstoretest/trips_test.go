@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/pgtest"
 	"github.com/purser-go/purser/store/pgstore"
@@ -40,6 +42,20 @@ func TestRoundTrips(t *testing.T) {
 		t.Fatal(err)
 	}
 	standing := event()
+	ledger := budget.NewLedger(store, nil)
+	made, err := ledger.Create(t.Context(), budget.Budget{Name: "tokens", Metric: usage.Tokens, Limit: decimal.New(1000, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var version int64
+	err = store.View(t.Context(), func(r budget.ReadTx) error {
+		catalog, err := r.Catalog(t.Context())
+		version = catalog.Version
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name  string
 		trips int64
@@ -47,11 +63,19 @@ func TestRoundTrips(t *testing.T) {
 	}{
 		{"recording takes four", 4, func(ctx context.Context) error { return record(ctx, store, event()) }},
 		{"recording what stands takes one more", 5, func(ctx context.Context) error { return record(ctx, store, standing) }},
-		{"recording through a pipeline takes two", 2, func(ctx context.Context) error { return recordAtOnce(ctx, piped) }},
+		{"recording through a pipeline takes two", 2, func(ctx context.Context) error { return recordAtOnce(ctx, piped, version) }},
 		{"reserving takes six", 6, func(ctx context.Context) error { return reserve(ctx, store) }},
 		{"settling some and reserving and releasing others takes seven", 7, func(ctx context.Context) error { return settle(ctx, store) }},
 		{"claiming a key takes three", 3, func(ctx context.Context) error { return claimKey(ctx, store) }},
 		{"a view takes two more than its queries", 5, func(ctx context.Context) error { return view(ctx, store, 3) }},
+		{"a budget takes one", 1, func(ctx context.Context) error {
+			_, err := ledger.Budget(ctx, made.ID)
+			return err
+		}},
+		{"a status takes one", 1, func(ctx context.Context) error {
+			_, err := ledger.Status(ctx, made.ID, nil)
+			return err
+		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			// The first times, the driver prepares its statements.
@@ -110,9 +134,9 @@ func record(ctx context.Context, store budget.Store, e budget.StoredEvent) error
 	})
 }
 
-func recordAtOnce(ctx context.Context, store budget.Store) error {
+func recordAtOnce(ctx context.Context, store budget.Store, version int64) error {
 	return store.Update(ctx, func(tx budget.Tx) error {
-		_, err := tx.(budget.Recorder).Record(ctx, 1, []budget.StoredEvent{event()}, counted())
+		_, err := tx.(budget.Recorder).Record(ctx, version, []budget.StoredEvent{event()}, counted())
 		return err
 	})
 }
