@@ -21,7 +21,7 @@ type reader struct {
 	tries  int // before this one
 	begun  bool
 	alone  bool  // one statement is all: it needs no transaction
-	spent  bool  // and it was sent
+	spent  bool  // one was sent
 	failed error // of the first step that failed
 	class  Class // of failed
 }
@@ -31,21 +31,21 @@ var (
 	_ budget.Soloist = (*reader)(nil)
 )
 
-// Alone implements [budget.Soloist]. In a transaction that writes, or is the caller's, a statement is one of others.
-func (r *reader) Alone() { r.alone = r.access == ReadOnly && !r.begun }
+// Alone implements [budget.Soloist]. In a transaction that writes, a statement is one of others.
+func (r *reader) Alone() { r.alone = r.access == ReadOnly }
 
 // begin begins the transaction, unless it has begun. It is put off until the first statement, so that BEGIN and the
 // fence are one message.
 func (r *reader) begin(ctx context.Context, access Access) error {
 	// Not every driver looks at it before it sends.
-	if err := ctx.Err(); err != nil || r.begun {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if r.alone {
-		if r.spent {
-			return errors.New("another step after the only one")
-		}
-		r.spent = true
+	if r.alone && r.spent {
+		return errors.New("another step after the only one")
+	}
+	r.spent = true
+	if r.alone || r.begun {
 		return nil
 	}
 	// Also when the message fails: part of it may have been executed.

@@ -42,7 +42,7 @@ func (s *Store) WithTx(tx *sql.Tx) *Store {
 // Update implements [budget.Store].
 func (s *Store) Update(ctx context.Context, fn func(budget.Tx) error) error {
 	if s.bound != nil {
-		return s.savepoint(ctx, func(r *reader) error { return fn(&tx{r}) })
+		return s.savepoint(ctx, ReadWrite, func(r *reader) error { return fn(&tx{r}) })
 	}
 	if s.turn != nil {
 		// Those of one process wait here, in the order in which they came. To try again and again, as those of several
@@ -62,7 +62,7 @@ func (s *Store) Update(ctx context.Context, fn func(budget.Tx) error) error {
 // View implements [budget.Store].
 func (s *Store) View(ctx context.Context, fn func(budget.ReadTx) error) error {
 	if s.bound != nil {
-		return s.savepoint(ctx, func(r *reader) error { return fn(r) })
+		return s.savepoint(ctx, ReadOnly, func(r *reader) error { return fn(r) })
 	}
 	return again(ctx, func(tries int) (Class, error) {
 		return s.run(ctx, tries, s.reads, ReadOnly, func(r *reader) error { return fn(r) })
@@ -136,11 +136,11 @@ func (r *reader) commit(ctx context.Context) (Class, error) {
 
 // savepoint runs fn in a part of the caller's transaction that can be undone by itself. Also if fn only reads: Postgres
 // gives a transaction up as soon as one of its statements fails.
-func (s *Store) savepoint(ctx context.Context, fn func(*reader) error) (err error) {
+func (s *Store) savepoint(ctx context.Context, access Access, fn func(*reader) error) (err error) {
 	if _, err := s.bound.ExecContext(ctx, "SAVEPOINT purser"); err != nil {
 		return fmt.Errorf("begin savepoint: %w", err)
 	}
-	r := &reader{store: s, conn: s.bound, begun: true}
+	r := &reader{store: s, conn: s.bound, access: access, begun: true}
 	released := false
 	defer func() {
 		if released {
