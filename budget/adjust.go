@@ -13,7 +13,9 @@ import (
 )
 
 // An Adjustment is an audited change of what a budget has used, without an event: a credit note, usage carried over from
-// elsewhere. It touches the one counter; sums of usage, and so the history and the reports, stay as they are.
+// elsewhere. It touches the one counter; sums of usage, and so the history and the reports, stay as they are. Where requests
+// are coming already, a budget that begins with usage from elsewhere is made Disabled, adjusted and then enabled, or all of
+// it in one transaction of the caller's: see [Ledger.WithStore].
 type Adjustment struct {
 	ID     string          // the idempotency key, unique per budget
 	Budget string          // the budget's id

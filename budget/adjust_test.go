@@ -41,6 +41,37 @@ func TestAnAdjustmentIsAFigureOfItsOwn(t *testing.T) {
 	f.verified()
 }
 
+func TestABudgetMayBeginWithWhatWasUsedElsewhere(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	past := tokens("past", 5)
+	past.Time = noon.AddDate(0, 0, -3)
+	if _, err := f.WithoutAlerts().Record(t.Context(), past); err != nil {
+		t.Fatal(err)
+	}
+	b := f.create(budget.Budget{})
+	status, err := f.WithoutAlerts().Adjust(t.Context(), adjustment(b.ID, "80"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"85", "5", "80"}, []string{status.Used.String(), status.Recorded.String(), status.Adjusted.String()}); diff != "" {
+		t.Errorf("used, recorded, adjusted (-want +got):\n%s", diff)
+	}
+	f.alerted()
+	f.refused(request("a", 16))
+	f.reserve(request("b", 15))
+	if lines := f.lines(budget.GroupQuery{}); len(lines) != 1 || lines[0] != "1980-01-01 / 5" {
+		t.Errorf("reports have %q, want what was recorded alone", lines)
+	}
+	later := f.create(budget.Budget{Disabled: true, Limit: dec("1000")})
+	f.adjust(later.ID, "900")
+	f.update(later.ID, func(b *budget.Budget) { b.Disabled = false })
+	f.used(later.ID, nil, "905")
+	f.verified()
+	f.now = noon.AddDate(0, 1, 0)
+	f.used(b.ID, nil, "0")
+}
+
 func TestAdjustmentsAreIdempotent(t *testing.T) {
 	t.Parallel()
 	given := adjustment("", "5")
