@@ -14,9 +14,9 @@
 // # Which price
 //
 // Of a provider's models the first counts that the name matches, whatever its case. Where no provider is named, the price
-// is that of the provider that makes the model, or of the one named before the first slash of the model's name, or of the
-// only one that lists it; where several sell a model that none of them makes, one must be named. Names are looked up once
-// and then remembered.
+// is that of the provider that makes the model, or of the one named before the first slash of the model's name, or that
+// which holds whoever sells it, or of the only one that lists it; where several sell a model that none of them makes, one
+// must be named. Names are looked up once and then remembered.
 //
 // Of a model's prices the last counts that is in force at the instant: From belongs to it. Of its steps the highest counts
 // that the prompt passes: cached or not, all of it, and more tokens than the step says. What passes a step is priced by it

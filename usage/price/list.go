@@ -20,7 +20,7 @@ var ErrNoPrice = usage.ErrNoPrice
 
 // A Provider sells the use of models. The first of its models that a name matches counts.
 type Provider struct {
-	ID      string   // what it is asked for by; "": its models cost the same whoever sells them
+	ID      string   // what it is asked for by; "": its models cost the same whoever sells them without listing them
 	Aliases Match    // other names for it; nil: none
 	Makes   Match    // the models that are its own, so that its prices hold where no provider is named; nil: none
 	Others  []string // ids of providers whose prices hold for models that it does not list

@@ -69,6 +69,9 @@ func (l *layer) find(n name) (found *model, sellers []string) {
 			return m, nil
 		}
 	}
+	if m := l.anyones(n.model); m != nil {
+		return m, nil
+	}
 	for i := range l.providers {
 		if m := l.providers[i].find(n.model); m != nil {
 			found = m
@@ -81,11 +84,11 @@ func (l *layer) find(n name) (found *model, sellers []string) {
 	return found, nil
 }
 
-// of returns a provider's model, or that of one whose prices hold there too.
+// of returns a provider's model, or that of one whose prices hold there too, or one that costs the same whoever sells it.
 func (l *layer) of(provider, model string) *model {
 	p := l.provider(provider)
 	if p == nil {
-		return nil
+		return l.anyones(model)
 	}
 	if m := p.find(model); m != nil {
 		return m
@@ -97,10 +100,22 @@ func (l *layer) of(provider, model string) *model {
 			}
 		}
 	}
+	return l.anyones(model)
+}
+
+// anyones returns the model that costs the same whoever sells it.
+func (l *layer) anyones(model string) *model {
+	for i := range l.providers {
+		if p := &l.providers[i]; p.ID == "" {
+			if m := p.find(model); m != nil {
+				return m
+			}
+		}
+	}
 	return nil
 }
 
-// provider returns the one with this id, or else the first that has it as an alias, or else the one that stands for all.
+// provider returns the one with this id, or else the first that has it as an alias.
 func (l *layer) provider(name string) *provider {
 	for i := range l.providers {
 		if strings.EqualFold(l.providers[i].ID, name) {
@@ -109,11 +124,6 @@ func (l *layer) provider(name string) *provider {
 	}
 	for i := range l.providers {
 		if l.providers[i].Aliases.matches(name) {
-			return &l.providers[i]
-		}
-	}
-	for i := range l.providers {
-		if l.providers[i].ID == "" {
 			return &l.providers[i]
 		}
 	}

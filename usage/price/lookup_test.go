@@ -83,6 +83,30 @@ func TestModelsAreFoundByTheirNames(t *testing.T) {
 	}
 }
 
+func TestModelsWithoutAProviderCostTheSameWhoeverSellsThem(t *testing.T) {
+	t.Parallel()
+	l := newList(t,
+		price.Provider{ID: "cloud", Models: []price.Model{costing("own", "1", nil), costing("both", "2", nil)}},
+		price.Provider{Models: []price.Model{costing("both", "3", nil), costing("all", "4", nil)}},
+	)
+	for name, test := range map[string]struct{ provider, model, want string }{
+		"one that does not list it":                            {"cloud", "all", "4"},
+		"one that lists it at its own price":                   {"cloud", "both", "2"},
+		"one that is not listed":                               {"elsewhere", "both", "3"},
+		"who is not named":                                     {"", "all", "4"},
+		"who is not named, of what one lists at its own price": {"", "both", "3"},
+		"who is named before the slash":                        {"", "cloud/both", "2"},
+		"the one that lists it alone":                          {"", "own", "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q, err := l.Quote(price.Query{Provider: test.provider, Model: test.model, Classes: price.Classes{price.Input: 1_000_000}})
+			if err != nil || q.Input.String() != test.want {
+				t.Errorf("%s by %q, want %s: %v", q.Input, q.By, test.want, err)
+			}
+		})
+	}
+}
+
 func TestMergedListsGoOneBeforeTheOther(t *testing.T) {
 	t.Parallel()
 	list := func(name string, models ...price.Model) *price.List {
