@@ -32,6 +32,13 @@ func TestLicensesAreMadeChangedAndShown(t *testing.T) {
 			"token_budget_usd": literal("10"), "budget_warning_percent": nil, "credits_used": literal("1500"),
 			"starts_at": "2026-01-01T00:00:00Z", "ends_at": nil,
 		})
+		u.ok("license", "create", "--id", "another", "--tenant", "other", "--money", "5")
+		if all := u.ok("license", "list", "--json").list(); len(all) != 2 || all[0]["id"] != "lic" || all[1]["id"] != "another" {
+			t.Errorf("all licenses are %v", all)
+		}
+		if text := u.ok("license", "list", "--tenant", "acme").stdout; !strings.Contains(text, "\nlic  ") || strings.Contains(text, "another") {
+			t.Errorf("acme's licenses are\n%s", text)
+		}
 		changed := u.ok("license", "update", "lic", "--warning", "50", "--credits", "", "--inactive", "--json").object()
 		has(t, "changed", changed, object{
 			"active": false, "credits_total": nil, "cost_per_credit": literal("0.01"), "budget_warning_percent": literal("50"),

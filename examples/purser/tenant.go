@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"iter"
 
 	"github.com/shopspring/decimal"
 	"github.com/spf13/cobra"
@@ -99,7 +100,7 @@ func (p *program) licenses() *cobra.Command {
   purser license create --tenant acme --credits 10000 --cost-per-credit 0.01 --money 500
   purser license update 0198f2d1-… --cost-per-credit 0.012
   purser license update 0198f2d1-… --credits-used 250`)
-	c.AddCommand(p.createLicense(), p.updateLicense(), p.showLicense())
+	c.AddCommand(p.createLicense(), p.updateLicense(), p.showLicense(), p.listLicenses())
 	return c
 }
 
@@ -209,6 +210,43 @@ func (p *program) showLicense() *cobra.Command {
 	}
 }
 
+func (p *program) listLicenses() *cobra.Command {
+	var q budget.TenantQuery
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List licenses, by tenant, in the order in which they were made",
+		Args:  arguments(0, 0, ""),
+	}
+	c.Flags().StringArrayVar(&q.IDs, "tenant", nil, "only those of this `tenant`; may be repeated")
+	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
+		g := p.licenseGrid()
+		return showList(p, licensesOf(l.Tenants(ctx, q)), g, func(x tenantLicense) { p.addLicense(g, &x.tenant, x.License) })
+	})
+	return c
+}
+
+// A tenantLicense is a license, and whose it is.
+type tenantLicense struct {
+	budget.License
+	tenant budget.Tenant
+}
+
+func licensesOf(tenants iter.Seq2[budget.Tenant, error]) iter.Seq2[tenantLicense, error] {
+	return func(yield func(tenantLicense, error) bool) {
+		for t, err := range tenants {
+			if err != nil {
+				yield(tenantLicense{}, err)
+				return
+			}
+			for _, x := range t.Licenses {
+				if !yield(tenantLicense{x, t}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func (p *program) showOneLicense(x budget.License) error {
 	return p.show(x, func(w io.Writer) {
 		printField(w, "id", x.ID)
@@ -227,7 +265,7 @@ func (p *program) showOneLicense(x budget.License) error {
 }
 
 func (p *program) licenseGrid() *grid {
-	g := newGrid("", "license", "counts", ">credits used", ">of", "", ">cost per credit", ">money $", "starts", "ends")
+	g := newGrid("There are no licenses.", "license", "tenant", "counts", ">credits used", ">of", "", ">cost per credit", ">money $", "starts", "ends")
 	g.hideEmpty()
 	return g
 }
@@ -237,7 +275,7 @@ func (p *program) addLicense(g *grid, t *budget.Tenant, x budget.License) {
 	if one := t.License(); one != nil && one.ID == x.ID {
 		counts = "yes"
 	}
-	g.add(x.ID, counts, amount(x.CreditsUsed), optionalAmount(x.CreditsTotal), p.share(x.CreditsUsed, x.CreditsTotal, x.WarningPercent),
+	g.add(x.ID, x.Tenant, counts, amount(x.CreditsUsed), optionalAmount(x.CreditsTotal), p.share(x.CreditsUsed, x.CreditsTotal, x.WarningPercent),
 		optionalAmount(x.CostPerCredit), optionalAmount(x.MoneyBudget), when(x.StartsAt), when(x.EndsAt))
 }
 
