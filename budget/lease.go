@@ -21,7 +21,8 @@ import (
 // A reservation that was made from a lease is known to this process only: it can be settled, released and extended here,
 // by its handle or its key, and from elsewhere its usage can be recorded as an event with its id. An id of the caller's
 // choice names one reservation within the process, as far as it remembers: some ten thousand ids after it was used. If the
-// process dies, what was reserved and not settled comes back when the lease ends.
+// process dies, or can't reach the store for so long, what was reserved and not settled comes back when the lease ends, and
+// is settled late.
 //
 // Where more is used than was estimated, or recorded without a reservation, the process that did it admits nothing
 // beyond the limit from then on; others may, within what they have leased, for the twentieth of a second until they see it.
