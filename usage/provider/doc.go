@@ -17,8 +17,9 @@
 // An [API] is named as in genai-prices: the provider, and which of its interfaces, "default" being its own. What the caller
 // does not name is told by the shape of the body, before any price is looked at: names of members are the interface's, some
 // are one provider's alone. What is left are completions in OpenAI's form, which many providers speak; they are OpenAI's,
-// or that of Mistral, Anthropic, Gemini, x-ai or DeepSeek if the model is called as only theirs are. Name the provider where
-// it is known.
+// or that of Mistral, Anthropic, Gemini, x-ai or DeepSeek if the model is called as only theirs are. And input_tokens and
+// output_tokens alone are Anthropic's, unless OpenAI is named or the model is called as only its are. Name the provider
+// where it is known.
 //
 // # What includes what
 //

@@ -95,8 +95,12 @@ func canonical(provider string) string {
 	}
 }
 
-// shapeOf tells the format by the names of an object's members.
-func shapeOf(o object) (*format, error) {
+// openAIs are the models of OpenAI's.
+var openAIs = regexp.MustCompile(`^(?:gpt-|chatgpt-|codex-|o[1-9](?:-|$))`)
+
+// shapeOf tells the format by the names of an object's members. Where these are those of two, it is OpenAI's of OpenAI's
+// models and of OpenAI, should that be the provider.
+func shapeOf(o object, provider, model string) (*format, error) {
 	switch {
 	case o.has("promptTokenCount", "candidatesTokenCount", "responseTokenCount", "thoughtsTokenCount", "totalTokenCount"):
 		return gemini, nil
@@ -109,6 +113,8 @@ func shapeOf(o object) (*format, error) {
 	case o.has("cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation"):
 		return messages, nil
 	case o.has("input_tokens", "output_tokens") && o.has("input_tokens_details", "total_tokens"):
+		return responses, nil
+	case o.has("input_tokens", "output_tokens") && (canonical(provider) == "openai" || openAIs.MatchString(strings.ToLower(model))):
 		return responses, nil
 	case o.has("input_tokens", "output_tokens"):
 		return messages, nil

@@ -116,7 +116,7 @@ func (b *body) read(api API) (Usage, error) {
 	}
 	format, err := formatOf(api)
 	if err == nil && format == nil {
-		format, err = shapeOf(o)
+		format, err = shapeOf(o, api.Provider, u.Model)
 	}
 	if err != nil {
 		return Usage{}, err

@@ -180,6 +180,20 @@ func TestReadTakesClassesApart(t *testing.T) {
 				Measured: provider.Measured{Classes: price.Classes{price.Input: 1, price.Output: 2}},
 			},
 		},
+		"responses and messages alike, of a model of OpenAI's": {
+			`{"model":"gpt-5-mini","usage":{"input_tokens":1,"output_tokens":2}}`,
+			provider.Usage{
+				API: provider.API{Provider: "openai", Name: "responses"}, Model: "gpt-5-mini",
+				Measured: provider.Measured{Classes: price.Classes{price.Input: 1, price.Output: 2}},
+			},
+		},
+		"responses and messages alike, of another model": {
+			`{"model":"olmo-3","usage":{"input_tokens":1,"output_tokens":2}}`,
+			provider.Usage{
+				API: provider.API{Provider: "anthropic", Name: "default"}, Model: "olmo-3",
+				Measured: provider.Measured{Classes: price.Classes{price.Input: 1, price.Output: 2}},
+			},
+		},
 		"a usage of zero is a usage": {
 			`{"usage":{"input_tokens":0,"output_tokens":0,"total_tokens":0}}`,
 			provider.Usage{API: provider.API{Provider: "openai", Name: "responses"}, Measured: provider.Measured{Total: total(0)}},
@@ -211,6 +225,7 @@ func TestWhatIsNamedIsObeyed(t *testing.T) {
 	const (
 		chat   = `{"usage":{"prompt_tokens":10,"completion_tokens":5,"completion_tokens_details":{"reasoning_tokens":2}}}`
 		claude = `{"usage":{"input_tokens":3,"cache_read_input_tokens":9,"output_tokens":5}}`
+		either = `{"usage":{"input_tokens":3,"output_tokens":5}}`
 	)
 	tests := map[string]struct {
 		body           string
@@ -221,6 +236,7 @@ func TestWhatIsNamedIsObeyed(t *testing.T) {
 		"the provider alone":                         {chat, "azure", "", "azure/chat", 10, 5},
 		"the provider alone, of another's messages":  {claude, "bedrock", "", "aws/anthropic", 12, 5},
 		"the interface alone":                        {claude, "", "responses", "openai/responses", 3, 5},
+		"the provider alone, of which it may be":     {either, "OpenAI", "", "openai/responses", 3, 5},
 		"both":                                       {claude, "google", "anthropic", "google/anthropic", 12, 5},
 		"the provider's own":                         {claude, "anthropic", "default", "anthropic/default", 12, 5},
 		"messages by another name":                   {claude, "anthropic", "Messages", "anthropic/default", 12, 5},
