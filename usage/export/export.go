@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/purser-go/purser/usage"
 )
@@ -69,7 +70,7 @@ func safe(name string) string {
 			b.WriteByte('\'')
 		}
 		b.WriteRune(r)
-		begins = r == ',' || r == ';' || r == '|' || begins && (r == ' ' || r == '"')
+		begins = strings.ContainsRune(",;|\t", r) || begins && (r == '"' || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r))
 	}
 	return b.String()
 }

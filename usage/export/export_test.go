@@ -138,7 +138,7 @@ func TestNoNameBeginsAFormula(t *testing.T) {
 	for name, want := range map[string]string{
 		"acme": "acme", "a=b": "a=b", "a-b": "a-b", "a@b.example": "a@b.example", "": "", "'": "'", "7": "7",
 		"=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "＝1": "'＝1", `"=1"`: `"'=1"`, "  =1": "  '=1",
-		"a;=1": "a;'=1", "a, =1": "a, '=1", "a|@b": "a|'@b", "=-=": "'=-=", `=HYPERLINK("x")`: `'=HYPERLINK("x")`,
+		"a;=1": "a;'=1", "a, =1": "a, '=1", "a|@b": "a|'@b", "\u00a0=1": "\u00a0'=1", "\u200b\ufeff=1": "\u200b\ufeff'=1", "=-=": "'=-=", `=HYPERLINK("x")`: `'=HYPERLINK("x")`,
 	} {
 		for format, write := range map[string]func(io.Writer, export.Lines) error{"CSV": export.CSV, "FOCUS": focus} {
 			line := usage.Line{Bounds: march, Subject: usage.Subject{Tenant: name, User: name, APIKey: name, Resource: name}}
