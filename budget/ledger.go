@@ -114,6 +114,7 @@ type Options struct {
 type Op struct {
 	Name  string        // "record" if it did nothing else, or "admit"
 	Items int           // how many events and reservations it was about
+	Wait  time.Duration // how long the first of its callers had waited for those before it
 	Took  time.Duration // from before the transaction until after its commit
 	Err   error
 }

@@ -185,8 +185,18 @@ func (c *core) record(ctx context.Context, entries []*entry) error {
 	if hasClaims(entries) {
 		name = "admit"
 	}
-	c.options.Observe(Op{Name: name, Items: len(entries), Took: time.Since(start), Err: err})
+	c.options.Observe(Op{Name: name, Items: len(entries), Wait: waited(entries, start), Took: time.Since(start), Err: err})
 	return err
+}
+
+// waited returns for how long the first of the calls that brought the entries had waited.
+func waited(entries []*entry, until time.Time) (longest time.Duration) {
+	for _, e := range entries {
+		if !e.queued.IsZero() {
+			longest = max(longest, until.Sub(e.queued))
+		}
+	}
+	return longest
 }
 
 func hasClaims(entries []*entry) bool {

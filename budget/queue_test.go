@@ -465,10 +465,10 @@ func TestObserveIsToldOfEachTransactionThatRecords(t *testing.T) {
 	var ops []budget.Op
 	store := memstore.New(nil)
 	ledger := budget.NewLedger(store, &budget.Options{Now: func() time.Time { return noon }, Observe: func(op budget.Op) {
-		if op.Took < 0 {
-			t.Errorf("took %s", op.Took)
+		if op.Took < 0 || op.Wait < 0 {
+			t.Errorf("took %s after %s", op.Took, op.Wait)
 		}
-		op.Took = 0
+		op.Took, op.Wait = 0, 0
 		ops = append(ops, op)
 	}})
 	if _, err := ledger.RecordBatch(t.Context(), append(many("e", 501), tokens("", 1))); err != nil {
@@ -481,10 +481,33 @@ func TestObserveIsToldOfEachTransactionThatRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprintf("%+v", ops)
-	want := "[{Name:record Items:500 Took:0s Err:<nil>} {Name:record Items:1 Took:0s Err:<nil>} {Name:record Items:1 Took:0s Err:store unavailable}]"
+	want := "[{Name:record Items:500 Wait:0s Took:0s Err:<nil>} {Name:record Items:1 Wait:0s Took:0s Err:<nil>} {Name:record Items:1 Wait:0s Took:0s Err:store unavailable}]"
 	if got != want {
 		t.Errorf("observed %s, want %s", got, want)
 	}
+}
+
+func TestObserveIsToldHowLongTheFirstCallerWaited(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(c *crowd) {
+		var got []string
+		c.Ledger = budget.NewLedger(c.seen, &budget.Options{Now: c.clock, Observe: func(op budget.Op) {
+			got = append(got, fmt.Sprintf("%d after %s in %s", op.Items, op.Wait, op.Took))
+		}})
+		c.call(tokens("a", 1))
+		time.Sleep(time.Second)
+		c.call(tokens("b", 1), tokens("c", 1))
+		time.Sleep(time.Second)
+		c.call(tokens("d", 1))
+		time.Sleep(time.Second)
+		c.gate.let(1)
+		time.Sleep(time.Second)
+		c.gate.let(1)
+		want := []string{"1 after 0s in 3s", "3 after 2s in 1s"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("observed (-want +got):\n%s", diff)
+		}
+	})
 }
 
 // A ledger in a transaction of the caller's goes its own way, and neither learns from the others nor teaches them.

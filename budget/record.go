@@ -82,6 +82,7 @@ func (l *Ledger) RecordBatch(ctx context.Context, events []usage.Event) ([]Resul
 type entry struct {
 	event   StoredEvent // of a claim that is not settled, only subject and RecordedAt count
 	claim   *claim      // nil: the event is recorded, and that is all
+	queued  time.Time   // when the call came that brought it; zero in all but the first of a call
 	outcome Outcome
 	err     error
 }
@@ -192,6 +193,7 @@ func (l *Ledger) submitGroup(ctx context.Context, batch []*entry) (taken bool, e
 	if l.queue == nil {
 		return true, l.recordApart(ctx, batch)
 	}
+	batch[0].queued = time.Now()
 	return l.queue.do(ctx, batch)
 }
 
