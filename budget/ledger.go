@@ -67,8 +67,8 @@ type Options struct {
 	// FailOpen, if not nil, admits requests while the store can't be reached: for each of Cost, TotalTokens and Requests
 	// that is not nil, until the sum of the estimates would pass it; one of them at least must be given; anew in each outage and each process, and only where
 	// the budgets that cover the request are known from before. No budget's limit is looked at, so that budgets may be
-	// overspent by as much. How long a request waits for the store before that is FlushTimeout. Defaults to nil: what
-	// can't be checked is refused.
+	// overspent by as much. How long a request waits for the store before that is FlushTimeout. [Reservation.Unchecked] tells
+	// such a reservation from others. Defaults to nil: what can't be checked is refused.
 	FailOpen *usage.Amounts
 
 	// Prices, if not nil, computes the cost of what comes without one: of an event once, when it is recorded or settled, and
