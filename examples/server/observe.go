@@ -19,6 +19,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
 	ops      *prometheus.HistogramVec
+	waits    *prometheus.HistogramVec
 	items    *prometheus.CounterVec
 }
 
@@ -33,11 +34,15 @@ func newMetrics() *metrics {
 			Name: "purser_transaction_duration_seconds", Help: "How long shared transactions took.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}, []string{"name", "outcome"}),
+		waits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "purser_transaction_wait_seconds", Help: "How long the first of those who shared a transaction had waited for it.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
+		}, []string{"name"}),
 		items: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "purser_transaction_items_total", Help: "Events and reservations in shared transactions.",
 		}, []string{"name", "outcome"}),
 	}
-	m.registry.MustRegister(m.requests, m.ops, m.items,
+	m.registry.MustRegister(m.requests, m.ops, m.waits, m.items,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -53,6 +58,7 @@ func (m *metrics) observe(op budget.Op) {
 		outcome = "failed"
 	}
 	m.ops.WithLabelValues(op.Name, outcome).Observe(op.Took.Seconds())
+	m.waits.WithLabelValues(op.Name).Observe(op.Wait.Seconds())
 	m.items.WithLabelValues(op.Name, outcome).Add(float64(op.Items))
 }
 

@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/purser-go/purser/budget"
+
+	"github.com/purser-go/purser/usage"
 )
 
 func TestEveryAnswerHasSecurityHeaders(t *testing.T) {
@@ -98,8 +100,14 @@ func TestMetrics(t *testing.T) {
 	w.do("admin", "GET", "/api/v1/tenants/x", "")
 	w.do("admin", "BREW", "/api/v1/tenants/x", "")
 	w.do("admin", "GET", "/no/such/path", "")
+	if _, err := w.ledger.Record(t.Context(), usage.Event{ID: "1"}); err != nil {
+		t.Fatal(err)
+	}
 	text := w.want(200, "", "", "GET", "/metrics", "").body
 	for _, line := range []string{
+		`purser_transaction_duration_seconds_count{name="record",outcome="ok"} 1`,
+		`purser_transaction_items_total{name="record",outcome="ok"} 1`,
+		`purser_transaction_wait_seconds_count{name="record"} 1`,
 		`purser_http_request_duration_seconds_count{code="404",method="GET",route="/api/v1/tenants/{id}"} 1`,
 		`purser_http_request_duration_seconds_count{code="405",method="other",route="/api/"} 1`,
 		"go_goroutines ",
