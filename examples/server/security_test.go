@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/purser-go/purser/budget"
-
 	"github.com/purser-go/purser/usage"
 )
 
