@@ -183,6 +183,11 @@ func (v Value) names(dimensions []usage.Dimension) bool {
 
 // Key returns v as one text, in which no two values look alike: "" for nil.
 func (v Value) Key() string {
+	if len(v) == 1 {
+		for d, value := range v {
+			return prefixed(string(d)) + prefixed(value) // most have one, and nothing to sort
+		}
+	}
 	var b strings.Builder
 	for _, d := range slices.Sorted(maps.Keys(v)) {
 		b.WriteString(prefixed(string(d)) + prefixed(v[d]))
