@@ -13,13 +13,15 @@ const (
 	forgetPage          = 2000 // about how many counters are deleted in one transaction
 )
 
-// forgetDaily forgets counters that are older than they are kept, until ctx ends.
+// forgetDaily forgets counters that are older than they are kept, until ctx ends. What failed is tried again in an hour.
 func (l *Ledger) forgetDaily(ctx context.Context) {
 	for {
+		wait := 24 * time.Hour
 		if err := l.forgetCounters(ctx); err != nil && ctx.Err() == nil {
 			l.options.OnError(err)
+			wait = time.Hour
 		}
-		if l.pause(ctx, 24*time.Hour) != nil {
+		if l.pause(ctx, wait) != nil {
 			return
 		}
 	}
