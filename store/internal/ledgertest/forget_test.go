@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -56,7 +57,9 @@ func TestRunForgetsTheCountersOfHoursOfLongAgo(t *testing.T) {
 			t.Error("nothing was forgotten")
 		}
 		cancel()
-		<-ran
+		if err := <-ran; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run: %v", err)
+		}
 		if n := counters(t, store); n != 3 {
 			t.Errorf("%d counters are left, want that of this hour and 2 of days", n)
 		}
