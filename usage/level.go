@@ -3,7 +3,10 @@ package usage
 import "math"
 
 // A dayUse is what 24 hours used, and what was expected of them.
-type dayUse struct{ used, expected float64 }
+type dayUse struct {
+	used, expected float64
+	squares        float64 // of what each hour used
+}
 
 // dayUses are successive days, the oldest first, which may be shorter.
 type dayUses []dayUse
@@ -13,6 +16,7 @@ func (days dayUses) sum() (sum dayUse) {
 	for _, d := range days {
 		sum.used += d.used
 		sum.expected += d.expected
+		sum.squares += d.squares
 	}
 	return sum
 }
@@ -27,7 +31,68 @@ func (days dayUses) level(most int) float64 {
 }
 
 const (
-	changeErrors = 5.0  // standard errors by which two levels differ
+	spikes      = 3.0 // times as much as any other day a spike used
+	trendWeeks  = 4   // that a trend shows in at least, and goes on for at most
+	mostTrend   = 0.25
+	trendErrors = 7.0 // the square of by how many standard errors a trend of many weeks differs from none
+)
+
+// spike returns the day that used more than several times as much as any other, and what part of it the next one used; -1 if
+// there is none.
+func (days dayUses) spike() (at int, part float64) {
+	most, next := 0, 0.0
+	for i, d := range days {
+		if d.used > days[most].used {
+			most, next = i, days[most].used
+		} else if i != most {
+			next = max(next, d.used)
+		}
+	}
+	if next == 0 || days[most].used <= spikes*next {
+		return -1, 1
+	}
+	return most, next / days[most].used
+}
+
+// trend returns by how much the logarithm of the level grows in a week: the slope of a line through the weeks, drawn to 0 as
+// far as that may be chance.
+func (days dayUses) trend() float64 {
+	n := len(days) / weekDays
+	if n < trendWeeks {
+		return 0
+	}
+	days = days[len(days)-n*weekDays:]
+	if days.sum().used == 0 {
+		return 0
+	}
+	ratio := days.logarithm()
+	var sx, xx, sy, yy, xy float64
+	for k := range n {
+		week := days[k*weekDays:][:weekDays].sum()
+		if week.expected == 0 {
+			return 0
+		}
+		x, y := float64(k)-float64(n-1)/2, ratio(week)
+		sx, xx, sy, yy, xy = sx+x, xx+x*x, sy+y, yy+y*y, xy+x*y
+	}
+	slope := xy / xx
+	if slope == 0 {
+		return 0
+	}
+	rest := max((yy-sy*sy/float64(n)-slope*xy)/float64(n-2), alikeDays)
+	slope *= max(0, 1-trendErrors*float64(n)/float64(n-3)*rest/xx/(slope*slope))
+	return max(-mostTrend, min(slope, mostTrend))
+}
+
+// logarithm returns the logarithm of what some of the days used over what was expected of them. That of none is finite.
+func (days dayUses) logarithm() func(dayUse) float64 {
+	all := days.sum()
+	floor := spreadFloor * all.used / all.expected
+	return func(d dayUse) float64 { return math.Log(d.used/d.expected + floor) }
+}
+
+const (
+	changeErrors = 7.0  // standard errors by which two levels differ
 	changeDays   = 2    // that each of them lasts at least
 	faintDay     = 0.02 // a day of which less than that part of the mean is expected says nothing about the level
 	logFloor     = 0.1  // so that a day without usage has a logarithm
@@ -130,7 +195,9 @@ func (x logRatios) difference(cut int, old, recent moments) float64 {
 }
 
 const (
-	usualSpread = 0.15 // where nothing is known
+	usualSpread = 0.05 // beside what the hours say
+	anySpread   = 0.2  // where there are no hours
+	firstWeeks  = 0.35 // by how much more the run rate errs in the first weeks, since it knows of no days of the week
 	usualWeeks  = 0.5  // as many weeks as that counts for beside what is known
 	leastSpread = 0.01
 	mostSpread  = 1.5  // ranges that are wider yet say nothing
@@ -138,24 +205,43 @@ const (
 	weekDays    = 7
 )
 
-// spread returns how far off projections of a week were, made on each of these days from the level of at most so many days
-// before it: the root of the mean square of the logarithm of used over expected. The less there is to go by, the more it is
-// drawn to what is usual.
-func (days dayUses) spread(most int) float64 {
-	all := days.sum()
-	floor := spreadFloor * all.used / all.expected
-	log := func(d dayUse) float64 { return math.Log(d.used/d.expected + floor) }
-	squares, n := 0.0, 0.0
-	for i := min(most, weekDays); i+weekDays <= len(days); i++ {
-		past, week := days[max(0, i-most):i].sum(), days[i:i+weekDays].sum()
-		if past.expected > 0 && week.expected > 0 {
-			squares += math.Pow(log(week)-log(past), 2)
+// spread returns how far off projections of a week, and of as many days as are left, were that were made on each of these days
+// from the level of at most so many days before it: the root of the mean square of the logarithm of used over expected. As
+// many days as are left are looked at where that is no more than a third of those known. The less there is to go by, the
+// more it is drawn to what is usual.
+func (days dayUses) spread(most int, left float64) float64 {
+	squares, n := days.errors(most, weekDays)
+	if left := int(min(math.Round(left), float64(len(days)/3))); left > weekDays {
+		more, m := days.errors(most, left)
+		squares, n = squares+more, n+m
+	}
+	if n == 0 {
+		return days.usual()
+	}
+	known, weeks := math.Log(max(math.Sqrt(squares/n), leastSpread)), n/weekDays
+	return math.Exp((weeks*known + usualWeeks*math.Log(days.usual())) / (weeks + usualWeeks))
+}
+
+// errors returns the sum of the squared errors of projections of so many days, and how many there are.
+func (days dayUses) errors(most, ahead int) (squares, n float64) {
+	ratio := days.logarithm()
+	for i := min(most, weekDays); i+ahead <= len(days); i++ {
+		past, then := days[max(0, i-most):i].sum(), days[i:i+ahead].sum()
+		if past.expected > 0 && then.expected > 0 {
+			squares += math.Pow(ratio(then)-ratio(past), 2)
 			n++
 		}
 	}
-	if n == 0 {
-		return usualSpread
+	return squares, n
+}
+
+// usual returns how far off projections of a week are where the hours differ as these do, as if it were by chance in which of
+// them what was used: the fewer hours make up most of it, the more.
+func (days dayUses) usual() float64 {
+	all := days.sum()
+	if all.used == 0 {
+		return anySpread
 	}
-	known, weeks := math.Log(max(math.Sqrt(squares/n), leastSpread)), n/weekDays
-	return math.Exp((weeks*known + usualWeeks*math.Log(usualSpread)) / (weeks + usualWeeks))
+	hours := all.used * all.used / all.squares // that use the same would come to the same
+	return math.Sqrt(usualSpread*usualSpread + float64(len(days))/weekDays/hours)
 }

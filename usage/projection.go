@@ -23,7 +23,8 @@ const (
 	RunRate Method = "run-rate"
 	// ByDay goes on by whole days, as [ProjectByDay] does.
 	ByDay Method = "by-day"
-	// Seasonal expects of each hour what that hour of that weekday used in the trailing weeks, on the level of the last days.
+	// Seasonal expects of each hour what that hour of that weekday used in the trailing weeks, on the level of the last days and
+	// growing as they did.
 	Seasonal Method = "seasonal"
 )
 
@@ -137,20 +138,24 @@ type Projection struct {
 //
 //   - The season is a rate for each hour of the week by the zone's clock: what that hour used in the trailing 8 weeks, or
 //     since the first day with usage in them, over how long it lasted in all. So a day of 23 or 25 hours counts as what it is.
+//     A day that used more than 3 times as much as any other counts as much as that other: it was an accident.
 //   - The level is the ratio of what the last days used to what the season says of them: of 21 days, or of twice the period if
 //     that is shorter, or of as many as are over of the period if those are more. So what has no season is averaged
 //     over no less than by the run rate.
 //   - Days from before a change of level are left out: while the days fall into two parts, each of two days or more, whose mean
-//     logarithms differ by more than 5 standard errors, the older one goes. Standard errors are widened by how much a
+//     logarithms differ by more than 7 standard errors, the older one goes. Standard errors are widened by how much a
 //     day takes after the one before it. That is adaptive windowing (Bifet and Gavaldà, "Learning from Time-Changing Data with
 //     Adaptive Windowing", 2007) with a test of its own. A stop is no change: what has stopped may go on.
+//   - The level grows or shrinks as it did over the weeks since, four or more: by the slope of a line through their logarithms,
+//     drawn to none as far as it may be chance, for four weeks on at most and by no more than e^0.25 in each.
 //   - What is to come is the sum of level × rate over the time that is left.
 //
-// The range goes from r·e^(−a·s) to r·e^(b·s) around what is to come, r. The spread s is how far off projections of a week were
-// that are made from each of the days known: the root of their mean square, as logarithms, drawn to 15 percent the fewer
-// there are, and widened where less than a week is left. The factors a and b depend on how much is left, and on whether
-// a week of usage is known. They are quantiles of past errors, which is split conformal prediction (Lei and
-// others, "Distribution-Free Predictive Inference for Regression", 2018): those of half of the months that
+// The range goes from r·e^(−a·s) to r·e^(b·s) around what is to come, r. The spread s is how far off projections of a week, and
+// of as long a time as is left, were that were made from each of the days known: the root of their mean square, as logarithms,
+// drawn, the fewer there are, to what chance would make of as few hours as most was used in, and widened where less than a
+// week is left, and where what was projected had already been seen in the rates. The factors a and b depend on how much is
+// left, and on whether a week of usage is known. They are quantiles of past errors, which is split conformal prediction (Lei
+// and others, "Distribution-Free Predictive Inference for Regression", 2018): those of half of the months that
 // examples/internal/backtest makes; the other half says how often a range holds the truth. All of them are months: over
 // weeks with weekends RunRate is wrong by more than its range says. The range of ByDay is that of RunRate, widened to hold its
 // value.

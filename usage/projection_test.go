@@ -299,6 +299,7 @@ func TestLevelIsThatOfTheLastDays(t *testing.T) {
 		"twice as much, for four working days": {from("2026-03-17T00:00:00Z", 2), 0.03, 0.15},
 		"half as much, since long":             {from("2026-02-10T00:00:00Z", 0.5), 0.01, 0},
 		"ten times as much, for three weeks":   {from("2026-03-01T00:00:00Z", 10), 0.01, 0},
+		"more and more, a tenth each week":     {func(l time.Time) float64 { return office(l) * math.Exp(-now.Sub(l).Hours()/(10*7*24)) }, 0.01, 0.05},
 		"more and more, 2 percent a week":      {func(l time.Time) float64 { return office(l) * math.Exp(-now.Sub(l).Hours()/(50*7*24)) }, 0.02, 0},
 	}
 	for name, test := range tests {
@@ -312,6 +313,45 @@ func TestLevelIsThatOfTheLastDays(t *testing.T) {
 			}
 		})
 	}
+	t.Run("what was a spike does not come again", func(t *testing.T) {
+		spike := at(t, "2026-03-03T10:00:00Z")
+		use := func(local time.Time) float64 {
+			if local.Equal(spike) {
+				return 200 * office(local)
+			}
+			return office(local)
+		}
+		pace, truth := replayed(period.Monthly, now, 8*weeks, use)
+		season, rate := pace.Project(usage.Seasonal).Value.InexactFloat64(), pace.Project(usage.RunRate).Value.InexactFloat64()
+		if season > 1.03*float64(truth) || rate < 1.2*float64(truth) {
+			t.Errorf("the season projects %.0f and the run rate %.0f, want %d and much more", season, rate, truth)
+		}
+	})
+	t.Run("what comes again is no spike", func(t *testing.T) {
+		use := func(local time.Time) float64 {
+			if local.Weekday() == time.Tuesday && local.Hour() == 0 {
+				return 1000 * 3600
+			}
+			return 3600
+		}
+		pace, truth := replayed(period.Monthly, now, 8*weeks, use)
+		if off := math.Abs(pace.Project(usage.Seasonal).Value.InexactFloat64()/float64(truth) - 1); off > 1e-9 {
+			t.Errorf("the error is %.3f, want none", off)
+		}
+	})
+	t.Run("what was one spike and nothing since is used", func(t *testing.T) {
+		once := at(t, "2026-02-03T05:00:00Z")
+		pace, _ := replayed(period.Monthly, now, 8*weeks, func(local time.Time) float64 {
+			if local.Equal(once) {
+				return 50
+			}
+			return 0
+		})
+		pace.Recorded = 1
+		if got := pace.Project(usage.Seasonal); got.Reason != "" || got.Value.LessThan(decimal.NewFromInt(1)) {
+			t.Errorf("projects %s, %q, want a value", got.Value, got.Reason)
+		}
+	})
 	t.Run("what has stopped may go on", func(t *testing.T) {
 		pace, _ := replayed(period.Monthly, now, 8*weeks, from("2026-03-14T00:00:00Z", 0))
 		if got := pace.Project(usage.Seasonal); !got.Value.GreaterThan(decimal.NewFromInt(pace.Recorded)) {
@@ -512,9 +552,16 @@ func paces(t testing.TB) *rapid.Generator[usage.Pace] {
 			Adjusted: rapid.Int64Range(0, 1e12).Draw(t, "adjusted"),
 		}
 		pace.Since = pace.At.Add(-time.Duration(rapid.Int64Range(0, int64(9*weeks)).Draw(t, "known")))
+		from := rapid.Int64Range(0, 10).Draw(t, "tenths until the first")
+		first := pace.Since.Add(pace.At.Sub(pace.Since) / 10 * time.Duration(from))
+		until := pace.At.Add(-pace.At.Sub(first) / 10 * time.Duration(rapid.Int64Range(0, 10).Draw(t, "tenths since the last")))
+		few := rapid.Uint64Range(1, 300).Draw(t, "one of")
 		seed, most := rapid.Uint64().Draw(t, "seed"), rapid.Int64Range(1, 1e12).Draw(t, "most")
 		pace.Hours = hours(period.Bounds{Start: pace.Since, End: pace.At}, zone, func(local time.Time) float64 {
 			seed = seed*6364136223846793005 + 1442695040888963407
+			if local.Before(first) || local.After(until) || seed>>40%few != 0 {
+				return 0
+			}
 			return float64(int64(seed>>33)%most) * float64(seed>>60%3)
 		})
 		pace.Recorded = total(pace.Hours, period.Bounds{Start: p.Start, End: pace.At}) + rapid.Int64Range(0, 1000).Draw(t, "more")

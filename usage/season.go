@@ -14,7 +14,8 @@ type season struct {
 	zone   *time.Location
 	at     time.Time
 	rate   weekRates
-	level  float64 // of the last days, relative to the rates
+	level  float64 // now, relative to the rates
+	trend  float64 // by how much the logarithm of the level grows in a microsecond
 	spread float64 // see dayUses.spread
 }
 
@@ -26,6 +27,9 @@ const hoursPerWeek = 7 * 24
 // levelDays is how many days at least the level is that of, unless the period is shorter than half of them.
 const levelDays = 21
 
+// stopped is such a part of the level of all days that a lower one of the last is no level but a stop.
+const stopped = 0.3
+
 // newSeason returns the season of a pace, and false if it has too little history.
 func newSeason(p Pace) (*season, bool) {
 	began, ok := p.began()
@@ -33,17 +37,40 @@ func newSeason(p Pace) (*season, bool) {
 		return nil, false
 	}
 	known := period.Bounds{Start: began, End: p.At}
+	p.Hours = p.withoutSpike(known)
 	s := &season{zone: p.zone(), at: p.At, rate: p.weekRates(known)}
 	uses := p.dayUses(known, &s.rate)
 	elapsed, length := inDays(p.At.Sub(p.Period.Start)), inDays(p.Period.Duration())
 	most := int(math.Ceil(max(elapsed, min(levelDays, 2*length))))
-	if s.level = uses[uses.changed():].level(most); s.level == 0 {
-		s.level = uses.level(most) // what has stopped may go on
+	since := uses[uses.changed():]
+	if s.level = since.level(most); s.level < stopped*uses.level(most) {
+		since, s.level = uses, uses.level(most) // what has stopped may go on
 	}
+	s.trend = since.trend() / float64(MinHistory.Microseconds())
+	s.level *= math.Exp(s.trend * min(float64(most), float64(len(since))) / 2 * float64(day.Microseconds()))
 	// The rates have seen the days that they are measured against: of w weeks each is a w-th part of its own mean.
 	seen := 1 - float64(MinHistory)/float64(p.At.Sub(began))
-	s.spread = uses.spread(most) / max(seen, 0.3)
+	s.spread = uses.spread(most, inDays(p.Period.End.Sub(p.At))) / max(seen, 0.4)
 	return s, true
+}
+
+// withoutSpike returns the hours, those of a day that is a spike made as much as the next day used: what was an accident does
+// not come every week.
+func (p Pace) withoutSpike(known period.Bounds) []HourUse {
+	days := p.dayUses(known, &weekRates{})
+	at, part := days.spike()
+	if at < 0 {
+		return p.Hours
+	}
+	end := p.At.Add(-time.Duration(len(days)-1-at) * day)
+	spike := period.Bounds{Start: end.Add(-day), End: end}
+	hours := slices.Clone(p.Hours)
+	for i, h := range hours {
+		if spike.Contains(h.Start) && h.Units > 0 {
+			hours[i].Units = max(1, int64(math.Round(float64(h.Units)*part))) // some, so that there is a season
+		}
+	}
+	return hours
 }
 
 // began returns the start of the first day with usage in the trailing weeks, and false if there is none.
@@ -84,6 +111,7 @@ func (p Pace) dayUses(span period.Bounds, rate *weekRates) dayUses {
 	for h, units := range p.uses(span) {
 		d := &uses[len(uses)-1-int((end-1-h.start)/length)]
 		d.used += units
+		d.squares += units * units
 		d.expected += rate[h.hour] * h.length()
 	}
 	return uses
@@ -110,9 +138,14 @@ func (p Pace) uses(span period.Bounds) iter.Seq2[stretch, float64] {
 
 // ahead yields the stretches until an end, each with the units that are expected of it.
 func (s *season) ahead(end time.Time) iter.Seq2[stretch, float64] {
+	at, most := s.at.UnixMicro(), float64(trendWeeks*MinHistory.Microseconds())
 	return func(yield func(stretch, float64) bool) {
 		for h := range stretches(period.Bounds{Start: s.at, End: end}, s.zone) {
-			if !yield(h, s.level*s.rate[h.hour]*h.length()) {
+			level := s.level
+			if s.trend != 0 {
+				level *= math.Exp(s.trend * min(float64(h.start-at), most))
+			}
+			if !yield(h, level*s.rate[h.hour]*h.length()) {
 				return
 			}
 		}

@@ -18,10 +18,10 @@ type reach struct{ left, below, above float64 }
 // The reaches are quantiles of errors over the months that are for tuning in examples/internal/backtest, at three quarters of
 // them, a half, a quarter and a tenth: there a tenth of what came lies below a range, and a tenth above.
 var (
-	seasonalReach = reaches{{7.6, 1.18, 1.25}, {15.2, 0.96, 1.02}, {22.8, 0.84, 0.91}, {27.4, 0.87, 1.00}}
-	steadyReach   = reaches{{7.6, 1.50, 1.65}, {15.2, 1.32, 1.40}, {22.8, 1.42, 1.48}, {27.4, 1.18, 2.19}}
+	seasonalReach = reaches{{7.6, 1.24, 1.23}, {15.2, 1.02, 1.08}, {22.8, 0.92, 1.04}, {27.4, 0.98, 1.20}}
+	steadyReach   = reaches{{7.6, 1.40, 1.57}, {15.2, 1.34, 1.40}, {22.8, 1.34, 1.44}, {27.4, 1.10, 2.04}}
 	// newReach is for those of whom less than MinHistory is known, and so nothing about how much they vary.
-	newReach = reaches{{27.4, 2.75, 3.54}}
+	newReach = reaches{{22.8, 1.00, 2.10}, {27.4, 2.90, 3.50}}
 )
 
 type reaches []reach
@@ -56,16 +56,18 @@ func (p Pace) steadyRange() (low, high decimal.Decimal) {
 	rest := float64(p.Recorded) * float64(left) / float64(elapsed)
 	began, ok := p.began()
 	if !ok {
-		return p.around(rest, usualSpread, newReach)
+		return p.around(rest, anySpread, newReach)
 	}
 	var even weekRates
 	for hour := range even {
 		even[hour] = 1
 	}
 	uses := p.dayUses(period.Bounds{Start: began, End: p.At}, &even)
-	spread, reach := uses.spread(int(math.Ceil(inDays(elapsed)))), steadyReach
-	if p.At.Sub(began) < MinHistory {
-		spread, reach = usualSpread, newReach
+	spread, reach := uses.spread(int(math.Ceil(inDays(elapsed))), inDays(left)), steadyReach
+	if weeks := float64(p.At.Sub(began)) / float64(MinHistory); weeks >= 1 {
+		spread *= 1 + firstWeeks/(weeks*weeks)
+	} else {
+		spread, reach = uses.usual(), newReach
 	}
 	low, high = p.around(rest, spread, reach)
 	if began.After(p.Period.Start) && uses.sum().used >= float64(p.Recorded) {

@@ -17,7 +17,7 @@ func TestTheDemoShowsEverythingAndItsCommandsWork(t *testing.T) {
 		trace.Attribution(), trace.Rule, "28,185 requests were recorded and counted in ",
 		"  ok  ", "  warning  ", "  critical  ", "  exceeded  ", "user=dan", "Key acme-batch, hourly", "2023-11-16 19:14:19 UTC",
 		`Budget "initech, monthly" has used 80.`, "Tokens per minute", "18:15", "19:14",
-		"projected          2,174, 1,818 to ", "is passed at about 2023-11-16 18:55 UTC\n", "came               2,331, 116.5 %\n",
+		"projected          2,174, 1,893 to ", "is passed at about 2023-11-16 18:55 UTC\n", "came               2,331, 116.5 %\n",
 		"20,000 tokens  Each user, daily        user=eve  2023-11-16\n", "recorded, 15,251 tokens and 0.084765 dollars by trace anthropic/claude-sonnet-4-5.\n",
 		"Each user, daily  user=dan     20,000          0  10,000,000 tokens  2023-11-17\n",
 	} {
@@ -27,7 +27,7 @@ func TestTheDemoShowsEverythingAndItsCommandsWork(t *testing.T) {
 	}
 	commands := commandsIn(t, text, binary)
 	shows := []string{
-		"user=dan", "projected          2,174, 1,818 to ", "dan", "2023-11-16 18:00 +00:00", "  fits\n", "as demo-1\n", "as demo-2\n", "0.5 dollars of acme, monthly\n",
+		"user=dan", "projected          2,174, 1,893 to ", "dan", "2023-11-16 18:00 +00:00", "  fits\n", "as demo-1\n", "as demo-2\n", "0.5 dollars of acme, monthly\n",
 		"Settled demo-1: recorded.", "Released demo-2.", "Admitted per second\n",
 	}
 	if len(commands) != len(shows) {

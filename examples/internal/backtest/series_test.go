@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/purser-go/purser/examples/internal/backtest"
@@ -30,6 +31,10 @@ type client struct {
 	Drift    float64 // standard deviation of what it changes by in a week, at random
 	Mid      bool    // the first usage is on the 4th to 24th of the first month
 	Counts   bool    // usage comes in whole pieces, Poisson
+	Pieces   float64 // standard deviation of the logarithm of a piece, whose mean is 1
+	Spike    float64 // one hour, at any time, uses so many hours' mean more
+	Off      float64 // the part of the days without usage; a day is as the one before it with a probability of a half
+	Gaps     int     // so many times, at any time, there is none for up to four days
 }
 
 var (
@@ -46,8 +51,8 @@ var (
 
 // String returns the name with the parameters.
 func (c *client) String() string {
-	return fmt.Sprintf("%s: mean %g, noise %g, days %g with %g, bursts %g a week of %g, shift %g, trend %g, drift %g",
-		c.Name, c.Mean, c.Noise, c.DayNoise, c.AR, c.Bursts, c.Size, c.Shift, c.Trend, c.Drift)
+	return fmt.Sprintf("%s: mean %g, noise %g, days %g with %g, bursts %g a week of %g, shift %g, trend %g, drift %g, off %g, spike %g, pieces %g",
+		c.Name, c.Mean, c.Noise, c.DayNoise, c.AR, c.Bursts, c.Size, c.Shift, c.Trend, c.Drift, c.Off, c.Spike, c.Pieces)
 }
 
 // clients are the kinds of client that projections are tried on.
@@ -66,6 +71,13 @@ var clients = []client{
 	{Name: "office, from mid-period on", Mean: 1000, Day: office, Week: quietEnd, Noise: .4, DayNoise: .15, AR: .5, Mid: true},
 	{Name: "office, few", Mean: .2, Day: office, Week: quietEnd, Counts: true},
 	{Name: "even, few", Mean: .05, Day: even, Week: everyDay, Counts: true},
+	{Name: "office, growing", Mean: 1000, Day: office, Week: quietEnd, Noise: .5, Trend: .05},
+	{Name: "office, one spike", Mean: 100, Day: office, Week: quietEnd, Noise: .5, Spike: 300},
+	{Name: "office, gaps", Mean: 1000, Day: office, Week: quietEnd, Noise: .5, Gaps: 3},
+	{Name: "even, some days", Mean: 100, Day: even, Week: everyDay, Noise: .6, Off: .5},
+	{Name: "even, few and uneven", Mean: .3, Day: even, Week: everyDay, Counts: true, Pieces: 1.2},
+	{Name: "home, uneven", Mean: 40, Day: home, Week: quietEnd, Counts: true, Pieces: 1.2},
+	{Name: "even, great bursts", Mean: 100, Day: even, Week: everyDay, Noise: .5, Bursts: .5, Size: 40},
 	{Name: "nightly job", Mean: 1000, Day: night, Week: weekdays, Noise: .5},
 }
 
@@ -86,6 +98,15 @@ func (c *client) series(seed uint64, zone *time.Location) backtest.Series {
 	trend := c.Trend * float64(1-2*int(seed/2%2))
 	mean := c.Mean / average(c.Day[:]) / average(c.Week[:])
 	level, ar := 0.0, c.DayNoise*r.NormFloat64()
+	var gaps [][2]float64
+	for range c.Gaps {
+		at := r.Float64() * span
+		gaps = append(gaps, [2]float64{at, at + r.Float64()*4*24})
+	}
+	spikeAt, off := -1, false
+	if c.Spike > 0 {
+		spikeAt = r.IntN(int(span))
+	}
 	s := backtest.Series{Name: fmt.Sprintf("%s %d", c.Name, seed)}
 	for at, day := month, 0; at.Before(end); at = at.Add(time.Hour) {
 		local := at.In(zone)
@@ -93,6 +114,9 @@ func (c *client) series(seed uint64, zone *time.Location) backtest.Series {
 			day = local.Day()
 			level += trend/7 + c.Drift/math.Sqrt(7)*r.NormFloat64()
 			ar = c.AR*ar + math.Sqrt(1-c.AR*c.AR)*c.DayNoise*r.NormFloat64()
+			if c.Off > 0 && r.Float64() < .5 {
+				off = r.Float64() < c.Off
+			}
 		}
 		use := mean * c.Day[local.Hour()] * c.Week[(local.Weekday()+6)%7] * math.Exp(level+ar)
 		if at.Sub(month).Hours() >= shiftAt {
@@ -102,10 +126,17 @@ func (c *client) series(seed uint64, zone *time.Location) backtest.Series {
 			use *= math.Exp(c.Noise*r.NormFloat64() - c.Noise*c.Noise/2)
 		}
 		if c.Counts {
-			use = poisson(r, use)
+			use = pieces(r, use, c.Pieces)
 		}
 		if r.Float64() < c.Bursts/(7*24) {
 			use += c.Mean * c.Size * math.Pow(1-r.Float64(), -1/1.5)
+		}
+		hour := at.Sub(month).Hours()
+		if int(hour) == spikeAt {
+			use += c.Mean * c.Spike
+		}
+		if off || slices.ContainsFunc(gaps, func(gap [2]float64) bool { return gap[0] <= hour && hour < gap[1] }) {
+			use = 0
 		}
 		if !at.Before(first) {
 			s.Hours = append(s.Hours, usage.HourUse{Start: at.UTC(), Units: int64(use * 1e9)})
@@ -122,11 +153,11 @@ func average(x []float64) float64 {
 	return sum
 }
 
-// poisson draws how many pieces come where so many are expected: a few.
-func poisson(r *rand.Rand, expected float64) float64 {
-	n, limit := 0.0, math.Exp(-expected)
+// pieces draws how much comes where so much is expected, in pieces whose number is Poisson.
+func pieces(r *rand.Rand, expected, deviation float64) float64 {
+	sum, limit := 0.0, math.Exp(-expected)
 	for p := r.Float64(); p > limit; p *= r.Float64() {
-		n++
+		sum += math.Exp(deviation*r.NormFloat64() - deviation*deviation/2)
 	}
-	return n
+	return sum
 }
