@@ -16,20 +16,25 @@ import (
 // Errors: ErrInvalid with the fields, and what the store says. That the request would be refused is no error of Check: see
 // [Decision.Err].
 func (l *Ledger) Check(ctx context.Context, r Request) (Decision, error) {
-	return l.CheckAt(ctx, r, l.now())
+	return l.check(ctx, r, l.now(), (*request).reach)
 }
 
 // CheckAt says what would become of the request at an instant: in the periods that hold t, as they stand now. For a period
 // before a budget was made, or before what it counts was last changed, see [Ledger.StatusAt]; ErrPruned as there.
 func (l *Ledger) CheckAt(ctx context.Context, r Request, t time.Time) (Decision, error) {
-	decision, err := l.checkAt(ctx, r, t)
+	return l.check(ctx, r, t, func(*request, []*cached) {})
+}
+
+// check says what would become of the request at t, unless move takes it to another time once its budgets are known.
+func (l *Ledger) check(ctx context.Context, r Request, t time.Time, move func(*request, []*cached)) (Decision, error) {
+	decision, err := l.decide(ctx, r, t, move)
 	if err != nil {
 		return Decision{}, fmt.Errorf("check: %w", err)
 	}
 	return decision, nil
 }
 
-func (l *Ledger) checkAt(ctx context.Context, r Request, t time.Time) (decision Decision, err error) {
+func (l *Ledger) decide(ctx context.Context, r Request, t time.Time, move func(*request, []*cached)) (decision Decision, err error) {
 	if err := r.Validate(); err != nil {
 		return Decision{}, err
 	}
@@ -45,6 +50,7 @@ func (l *Ledger) checkAt(ctx context.Context, r Request, t time.Time) (decision 
 		if err != nil {
 			return err
 		}
+		move(req, known.budgets[0])
 		bids, err := req.bids(known.budgets[0])
 		if err != nil {
 			return err

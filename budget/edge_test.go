@@ -126,6 +126,10 @@ func TestAClockBehindTheBudgetsFirstPeriod(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
+		decision, err := behind.Check(t.Context(), request("", 10))
+		if err != nil || decision.Admitted() != (i < 10) {
+			t.Fatalf("check %d: %v, %v; want what Reserve says", i, decision.Err(), err)
+		}
 		res, err := behind.Reserve(t.Context(), request(fmt.Sprint(i), 10))
 		if errors.Is(err, budget.ErrExceeded) != (i >= 10) {
 			t.Fatalf("request %d: %v", i, err)

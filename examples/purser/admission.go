@@ -55,10 +55,11 @@ func (p *program) check() *cobra.Command {
 	p.pricesFlag(c)
 	c.Flags().Var(instantFlag(&at), "at", "in the periods that hold this time (default now)")
 	c.RunE = p.reads(func(ctx context.Context, l *budget.Ledger, _ []string) error {
+		check := func() (budget.Decision, error) { return l.CheckAt(ctx, r.given(), at.time) }
 		if at.time.IsZero() {
-			at.time = time.Now()
+			check = func() (budget.Decision, error) { return l.Check(ctx, r.given()) }
 		}
-		decision, err := l.CheckAt(ctx, r.given(), at.time)
+		decision, err := check()
 		if err != nil {
 			return err
 		}
