@@ -19,8 +19,9 @@ func (l *Ledger) Check(ctx context.Context, r Request) (Decision, error) {
 	return l.check(ctx, r, l.now(), (*request).reach)
 }
 
-// CheckAt says what would become of the request at an instant: in the periods that hold t, as they stand now. For a period
-// before a budget was made, or before what it counts was last changed, see [Ledger.StatusAt]; ErrPruned as there.
+// CheckAt says what would become of the request at an instant: in the periods that hold t, as they stand now. What was used
+// in a period before a budget was made, or before what it counts was last changed, is computed as by [Ledger.StatusAt]; the
+// error is ErrPruned where that would need events that are gone.
 func (l *Ledger) CheckAt(ctx context.Context, r Request, t time.Time) (Decision, error) {
 	return l.check(ctx, r, t, func(*request, []*cached) {})
 }
