@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -185,10 +186,11 @@ func (s *Sink) judge(answer *http.Response) error {
 // status returns a code with its usual text rather than with the receiver's.
 func status(code int) string { return strings.TrimSpace(fmt.Sprint(code, " ", http.StatusText(code))) }
 
-// retryAfter reads a number of seconds, or a date.
+// retryAfter reads a number of seconds, or a date. More seconds than a Duration has are as many as it has.
 func retryAfter(text string, now time.Time) (time.Duration, bool) {
-	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second, seconds >= 0
+	if seconds, err := strconv.ParseInt(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		const most = int64(math.MaxInt64 / time.Second)
+		return time.Duration(min(seconds, most)) * time.Second, seconds >= 0
 	}
 	date, err := http.ParseTime(text)
 	return date.Sub(now), err == nil && date.After(now)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -168,7 +169,8 @@ func TestAnswers(t *testing.T) {
 		"a date that is over says nothing":    {answer: answer(503, "Retry-After", "Tue, 10 Mar 2026 11:59:00 GMT"), want: "the receiver answered 503 Service Unavailable"},
 		"nor does what is no time":            {answer: answer(503, "Retry-After", "soon"), want: "the receiver answered 503 Service Unavailable"},
 		"nor a time in the past":              {answer: answer(503, "Retry-After", "-1"), want: "the receiver answered 503 Service Unavailable"},
-		"nor one beyond all bounds":           {answer: answer(503, "Retry-After", "99999999999999999999"), want: "the receiver answered 503 Service Unavailable"},
+		"seconds beyond all bounds are many":  {answer: answer(503, "Retry-After", "99999999999999999999"), want: "the receiver answered 503 Service Unavailable", after: math.MaxInt64 / time.Second * time.Second},
+		"a date beyond all bounds is late":    {answer: answer(503, "Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"), want: "the receiver answered 503 Service Unavailable", after: math.MaxInt64},
 		"a connection that is closed is none": {answer: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, want: "EOF"},
 		"an answer without end is its head alone": {answer: func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {

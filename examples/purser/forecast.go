@@ -256,7 +256,7 @@ func (f *forecasting) replay(files []string) error {
 		}
 	}
 	if len(trials) == 0 {
-		return fmt.Errorf("no series is there from early in a period, %s, to its end: --period names another", schedule)
+		return fmt.Errorf("no series has usage from early in a period, %s, to its end: --period names another", schedule)
 	}
 	t := newGrid("", "method", ">over", ">half wrong by", ">9 of 10 by", ">range held", ">projections", ">series")
 	return showList(f.program, list(backtest.Sum(slices.Values(trials)), nil), t, func(r backtest.Row) {

@@ -110,7 +110,7 @@ func TestForecastRefusesWhatItCannotAnswer(t *testing.T) {
 		"forecast a":                            {exitFailed, `purser: projection of budget "a": not found`},
 		"forecast --backtest none.csv":          {exitFailed, "purser: none.csv: no such file or directory\n"},
 		"forecast --backtest bad.csv":           {exitFailed, "purser: bad.csv: line 2: amount: must not be negative\n"},
-		"forecast --backtest short.csv":         {exitFailed, "purser: no series is there from early in a period, monthly, to its end: --period names another\n"},
+		"forecast --backtest short.csv":         {exitFailed, "purser: no series has usage from early in a period, monthly, to its end: --period names another\n"},
 	}
 	for args, want := range tests {
 		d := u.run(strings.Fields(args)...).want(want.code).says(want.says)

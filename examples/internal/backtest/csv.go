@@ -1,6 +1,7 @@
 package backtest
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -17,14 +18,18 @@ import (
 // columns are those that a file has, in any order and among others.
 var columns = []string{"series", "hour", "amount"}
 
-// Read reads series from CSV with a header that names the columns series, hour and amount, and returns them in the order of
-// their first rows. An hour is an instant within it, as [intake.ParseTime] reads it; hours may come in any order, and rows of the
-// same hour add up. An amount is a number that is not negative, of whatever is counted. Only how amounts of a series
+// Read reads series from CSV with a header that names the columns series, hour and amount, in upper or lower case, and returns
+// them in the order of their first rows. An hour is an instant within it, as [intake.ParseTime] reads it, also without
+// seconds or minutes; hours may come in any order, and rows of the same hour add up. An amount is a number that is not negative, of whatever is counted. Only how amounts of a series
 // compare is kept, so that they may be as large or small as they like: all of one add up to a million. A series without a
 // name is one too. The error says in which line the first bad row is.
 func Read(r io.Reader) ([]Series, error) {
-	rows := csv.NewReader(r)
-	rows.ReuseRecord = true
+	text := bufio.NewReader(r)
+	if mark, err := text.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
+		_, _ = text.Discard(len(byteOrderMark)) // which were just peeked at
+	}
+	rows := csv.NewReader(text)
+	rows.ReuseRecord, rows.TrimLeadingSpace = true, true
 	header, err := rows.Read()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("has no header: want series,hour,amount")
@@ -65,10 +70,9 @@ func Read(r io.Reader) ([]Series, error) {
 
 // places returns where the columns are.
 func places(header []string) (at [3]int, err error) {
-	header = slices.Clone(header)
-	header[0] = strings.TrimPrefix(header[0], "\ufeff")
 	for i, name := range columns {
-		if at[i] = slices.Index(header, name); at[i] < 0 {
+		at[i] = slices.IndexFunc(header, func(column string) bool { return strings.EqualFold(strings.TrimSpace(column), name) })
+		if at[i] < 0 {
 			return at, fmt.Errorf("has no column %s: want %s", name, strings.Join(columns, ","))
 		}
 	}
@@ -88,14 +92,14 @@ type hourAmount struct {
 }
 
 func (r *reading) add(hour, amount string) error {
-	start, err := intake.ParseTime(hour)
+	start, err := parseHour(strings.TrimSpace(hour))
 	if err != nil {
 		return fmt.Errorf("hour: %q must be a time such as 2026-03-01T09:00:00Z", hour)
 	}
 	if start.Before(usage.MinTime) || !start.Before(usage.EndTime) {
 		return fmt.Errorf("hour: %s must be from 1980 to 2199", hour)
 	}
-	d, err := usage.ParseDecimal(amount)
+	d, err := usage.ParseDecimal(strings.TrimSpace(amount))
 	if err != nil {
 		return fmt.Errorf("amount: %w", err)
 	}
@@ -108,8 +112,25 @@ func (r *reading) add(hour, amount string) error {
 	return nil
 }
 
+// parseHour reads a time that may lack its seconds, or its minutes too.
+func parseHour(text string) (time.Time, error) {
+	const hour, minute = len("2026-03-01T09"), len("2026-03-01T09:00")
+	if n := len(text); n >= hour {
+		clock, offset := text[:hour]+":00", text[hour:]
+		if n >= minute && text[hour] == ':' {
+			clock, offset = text[:minute], text[minute:]
+		}
+		if offset == "" || strings.ContainsAny(offset[:1], "Z+-") {
+			text = clock + ":00" + offset
+		}
+	}
+	return intake.ParseTime(text)
+}
+
 // whole is what all of a series adds up to, in billionths.
 const whole = 1e15
+
+const byteOrderMark = "\ufeff"
 
 func (r *reading) series() Series {
 	slices.SortStableFunc(r.hours, func(a, b hourAmount) int { return a.start.Compare(b.start) })

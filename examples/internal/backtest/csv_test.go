@@ -35,6 +35,14 @@ func TestReadTakesSeriesApart(t *testing.T) {
 			"\ufeffamount,who,hour,series\r\n7,me,2026-03-01T08:00:00Z,\r\n",
 			[]backtest.Series{{Hours: []usage.HourUse{hour(8, 1e15)}}},
 		},
+		"quoted, in any case, with blanks around": {
+			"\ufeff\"Series\", Hour ,AMOUNT\n\"x\", 2026-03-01T08:00:00Z , 7 \n",
+			[]backtest.Series{{Name: "x", Hours: []usage.HourUse{hour(8, 1e15)}}},
+		},
+		"hours without seconds or minutes": {
+			"series,hour,amount\nx,2026-03-01T08:00Z,1\nx,2026-03-01 08:00,1\nx,2026-03-01T10+02:00,1\nx,2026-03-01 09,1\n",
+			[]backtest.Series{{Name: "x", Hours: []usage.HourUse{hour(8, 25e13), hour(8, 25e13), hour(8, 25e13), hour(9, 25e13)}}},
+		},
 		"amounts that would not fit": {
 			"series,hour,amount\nx,2026-03-01T08:00:00Z,1e60\nx,2026-03-01T09:00:00Z,1e60\n",
 			[]backtest.Series{{Name: "x", Hours: []usage.HourUse{hour(8, 5e14), hour(9, 5e14)}}},
@@ -60,6 +68,8 @@ func TestReadSaysWhatIsWrongAndWhere(t *testing.T) {
 		"":                                      "has no header: want series,hour,amount",
 		"series,time,amount\n":                  "has no column hour: want series,hour,amount",
 		header + row + "x,noon,1\n":             `line 3: hour: "noon" must be a time such as 2026-03-01T09:00:00Z`,
+		header + "x,2026-03-01T8,1\n":           `line 2: hour: "2026-03-01T8" must be a time such as 2026-03-01T09:00:00Z`,
+		header + "x,2026-03-01T25:00,1\n":       `line 2: hour: "2026-03-01T25:00" must be a time such as 2026-03-01T09:00:00Z`,
 		header + "x,1979-12-31T23:00:00Z,1\n":   "line 2: hour: 1979-12-31T23:00:00Z must be from 1980 to 2199",
 		header + "x,2026-03-01T08:00:00Z,-1\n":  "line 2: amount: must not be negative",
 		header + "x,2026-03-01T08:00:00Z,NaN\n": "line 2: amount: must be a number such as 12.5",
