@@ -224,7 +224,7 @@ func TestALoadTellsOnATerminalHowItGoes(t *testing.T) {
 	u := newUser(t)
 	id := u.create("--name", "Acme", "--metric", "tokens", "--limit", "1000000")
 	written := u.onTerminal(130, nil, "load", "--budget", id, "--duration", "3500ms")
-	shows := regexp.MustCompile(`load [█░]{20}  [\d,]+/s  p50 [\d.]+ ms  p99 [\d.]+ ms  [\d,]+ used  \d+ reserved  0 refused\r\n`)
+	shows := regexp.MustCompile(`load [█░]{20}  [\d,]+/s  p50/p99 [\d.]+/[\d,.]+ ms  [\d,]+ used  \d+ reserved  0 refused\r\n`)
 	if !shows.MatchString(written) {
 		t.Errorf("on the terminal is\n%q\nwant a line like %v", written, shows)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/shopspring/decimal"
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/purser-go/purser/examples/internal/load"
@@ -39,8 +40,8 @@ func (l *loadLine) update(ctx context.Context, sum *load.Sum) {
 	if l.seconds > 1 { // not the last second: not all processes have said yet what they did in it
 		rate = whole(sum.PerSecond[l.seconds-2]) + "/s  "
 	}
-	l.text.Store(fmt.Sprintf("  %sp50 %.3f ms  p99 %.3f ms  %s%s refused",
-		rate, milliseconds(sum.Took(50)), milliseconds(sum.Took(99)), l.standing(ctx), whole(sum.Refused)))
+	l.text.Store(fmt.Sprintf("  %sp50/p99 %s/%s ms  %s%s refused", rate,
+		brief(decimal.NewFromFloat(milliseconds(sum.Took(50)))), brief(decimal.NewFromFloat(milliseconds(sum.Took(99)))), l.standing(ctx), whole(sum.Refused)))
 	l.line.update(sum.Elapsed.Milliseconds(), l.loading.duration.Milliseconds())
 }
 
@@ -52,7 +53,19 @@ func (l *loadLine) standing(ctx context.Context) string {
 	if err != nil {
 		return ""
 	}
-	return fmt.Sprintf("%s used  %s reserved  ", amount(s.Used), amount(s.Reserved))
+	return fmt.Sprintf("%s used  %s reserved  ", brief(s.Used), brief(s.Reserved))
+}
+
+// brief writes a number with at most 3 digits behind the point, fewer the longer it is: all of the line is to fit on 80
+// columns.
+func brief(d decimal.Decimal) string {
+	for places, most := int32(3), decimal.NewFromInt(10); places > 0; places-- {
+		if d.LessThan(most) {
+			return amount(d.Round(places))
+		}
+		most = most.Shift(1)
+	}
+	return amount(d.Round(0))
 }
 
 // end takes the line away.
