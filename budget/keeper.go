@@ -62,18 +62,13 @@ func (l *Ledger) keepOn(ctx context.Context) {
 func (l *leases) run(running bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.running = running
+	l.running.Store(running)
 }
 
-func (l *leases) runs() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.running
-}
-
-// giveBack gives back what is free after Run has ended. What can't be given back comes back when the lease ends.
+// giveBack gives back what is free after Run has ended; while that runs, it is left to that. What can't be given back comes
+// back when the lease ends.
 func (l *Ledger) giveBack(ctx context.Context) {
-	for !l.leases.runs() {
+	for !l.leases.running.Load() {
 		select {
 		case l.leases.keeping <- struct{}{}:
 			defer func() { <-l.leases.keeping }()
@@ -142,7 +137,7 @@ func (l *Ledger) watch(ctx context.Context) error {
 func (l *leases) later(e *entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.options.AsyncSettle || !l.running || len(e.claim.shares) == 0 {
+	if !l.options.AsyncSettle || !l.running.Load() || len(e.claim.shares) == 0 {
 		return false
 	}
 	select {

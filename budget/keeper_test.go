@@ -1321,3 +1321,46 @@ func TestALeaseIsNoReservation(t *testing.T) {
 		})
 	}
 }
+
+// After Run has ended nobody looks after leases but those who still use them.
+func TestWhatAReservationFreesAfterRunIsGivenBack(t *testing.T) {
+	for name, tt := range map[string]struct {
+		end  func(*process, *budget.Reservation) error
+		used string // of the user's budget, and held of it
+		held string
+	}{
+		"released": {func(p *process, r *budget.Reservation) error { return r.Release(p.t.Context()) }, "0", "10"},
+		"settled":  {func(p *process, r *budget.Reservation) error { return r.Settle(p.t.Context(), input(4)) }, "4", "10"},
+		"settled after its time": {
+			func(p *process, r *budget.Reservation) error {
+				p.world.pass(2 * time.Second)
+				return r.Settle(p.t.Context(), input(4))
+			}, "4", "10",
+		},
+		"extended, for which it is asked anew": {
+			func(p *process, r *budget.Reservation) error { return r.Extend(p.t.Context(), time.Minute) }, "0", "20",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			p, q := w.process(budget.Options{}), w.process(budget.Options{})
+			all := p.create(budget.Budget{ID: "all", Limit: dec("10000")})
+			moving := p.create(budget.Budget{ID: "moving", Scope: budget.Scope{usage.User: budget.Each}, Limit: dec("10000")})
+			r := one(10)
+			r.User = "ann"
+			p.warm(r)
+			p.fromMemory(r)
+			r.TTL = time.Second
+			gone := p.fromMemory(r)
+			// Its lease of the other budget holds nothing any more: that counts anew.
+			q.update(moving.ID, func(b *budget.Budget) { b.Scope = budget.Scope{usage.User: "ann"} })
+			p.end()
+			if err := tt.end(p, gone); err != nil {
+				t.Fatal(err)
+			}
+			q.stands(all.ID, tt.used, tt.held)
+			p.covered()
+			q.verified()
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/purser-go/purser/usage"
@@ -59,8 +60,9 @@ type leases struct {
 	nudge   chan struct{} // tells the keeper that something is due
 	settles chan *entry   // that wait to be recorded, with AsyncSettle
 
+	running atomic.Bool // a Run keeps them: else nothing is admitted. It is changed with the mutex
+
 	mu      sync.Mutex // guards what follows, with all parts and reservations
-	running bool       // a Run keeps them: else nothing is admitted
 	plans   map[planKey]*plan
 	parts   map[CounterKey]*part
 	due     []*part // about which something is to be done
@@ -305,22 +307,21 @@ func (l *leases) move(x *leased, to StoredReservation) {
 	x.state, x.moved = leasedMoved, &to
 }
 
-// release gives back what the reservation holds. It reports whether a Run will see to the rest. The error is
-// errWithoutLease if the reservation is one of the store's.
-func (l *leases) release(x *leased) (running bool, err error) {
+// release gives back what the reservation holds. The error is errWithoutLease if the reservation is one of the store's.
+func (l *leases) release(x *leased) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case x.state == leasedMoved:
-		err = errWithoutLease
+		return errWithoutLease
 	case x.state == leasedSettled:
-		err = fmt.Errorf("%w: it was settled", ErrClosed)
+		return fmt.Errorf("%w: it was settled", ErrClosed)
 	case x.settling > 0:
-		err = fmt.Errorf("%w: it is being settled", ErrClosed)
+		return fmt.Errorf("%w: it is being settled", ErrClosed)
 	default:
 		l.finish(x, leasedReleased)
+		return nil
 	}
-	return l.running, err
 }
 
 // settle returns what the reservation holds, and keeps that from changing until the flush that settles it has ended.

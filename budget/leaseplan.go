@@ -32,7 +32,7 @@ const maxPlans = 1 << 14
 // plan returns the plan of a request, nil if that is for the store: leases are not kept, its budgets are not known, or there
 // is none. It needs the mutex.
 func (l *leases) plan(c *core, r *request) *plan {
-	if !l.running {
+	if !l.running.Load() {
 		return nil
 	}
 	s := &r.subject

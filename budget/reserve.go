@@ -210,6 +210,9 @@ func (l *Ledger) settleEntry(ctx context.Context, r StoredReservation, s Settlem
 // settleLeased settles a reservation that was admitted from memory by an entry of settleEntry.
 func (l *Ledger) settleLeased(ctx context.Context, x *leased, e *entry) (Result, error) {
 	e.claim.leased, e.claim.shares = x, l.leases.settle(x)
+	if len(e.claim.shares) == 0 {
+		l.giveBack(ctx) // it may have expired just now
+	}
 	// Nobody else can have one with an id that was made here.
 	e.claim.named = x.request.named || len(e.claim.shares) == 0
 	if l.leases.later(e) {
@@ -251,8 +254,8 @@ func (l *Ledger) Release(ctx context.Context, key ReservationKey) error {
 // release gives back what the reservation holds; x is nil if it is one of the store's.
 func (l *Ledger) release(ctx context.Context, r StoredReservation, x *leased) error {
 	if x != nil {
-		running, err := l.leases.release(x)
-		if err == nil && !running {
+		err := l.leases.release(x)
+		if err == nil {
 			l.giveBack(ctx)
 		}
 		if !errors.Is(err, errWithoutLease) {
@@ -315,6 +318,7 @@ func (l *Ledger) extendLeased(ctx context.Context, x *leased, d time.Duration) (
 	if moved {
 		r, err = l.extend(ctx, l.leases.stored(x), d)
 	} else {
+		l.giveBack(ctx)
 		again := *x.request
 		again.named, again.time, again.ttl = true, l.now(), d
 		r, err = l.reserveStored(ctx, &again)
