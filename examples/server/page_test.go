@@ -184,7 +184,9 @@ func (v *visit) leave(action chromedp.Action[chromedp.Void]) {
 func (v *visit) signIn(token, path string) {
 	v.t.Helper()
 	v.open("/login?next=" + url.QueryEscape(path))
-	v.do(chromedp.SendKeys(chromedp.CSS("#token"), token+"\n"), chromedp.WaitVisible(chromedp.CSS("form[action='/logout']")))
+	// Visible is not enough: a form that is sent before the page's scripts have run leads to another page.
+	v.leave(chromedp.SendKeys(chromedp.CSS("#token"), token+"\n"))
+	v.do(chromedp.WaitVisible(chromedp.CSS("form[action='/logout']")))
 }
 
 func (v *visit) testSignIn() {
