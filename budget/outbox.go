@@ -213,7 +213,7 @@ func (l *Ledger) Resend(ctx context.Context, id, sink string) (n int, err error)
 		return 0, err
 	}
 	if len(found) == 0 {
-		return 0, fmt.Errorf("%s: %w", what, ErrNotFound)
+		return 0, fmt.Errorf("%s: no delivery: %w", what, ErrNotFound)
 	}
 	err = outbox{l.core}.update(ctx, what, keysOf(found), func(locked LockedDeliveries) (Writes, error) {
 		var w Writes
