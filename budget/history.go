@@ -131,6 +131,12 @@ type history struct {
 	q       HistoryQuery
 	d       *Definition
 	catalog Catalog
+	rough   bool // credits are those of sums, rounded once for each, and not those of events
+}
+
+// fromSums reports whether sums tell enough.
+func (h *history) fromSums() bool {
+	return h.d.fromRollups() || h.rough && !h.d.Scope.HasLabels()
 }
 
 func (h *history) points(ctx context.Context, r ReadTx, span period.Bounds) ([]HistoryPoint, error) {
@@ -205,7 +211,7 @@ func (h *history) slices(span period.Bounds, where Value) ([]usage.Slice, error)
 	if span.IsZero() {
 		return nil, nil
 	}
-	if !h.d.fromRollups() {
+	if !h.fromSums() {
 		return []usage.Slice{{Grain: usage.Raw, Bounds: span}}, nil
 	}
 	zone, err := newReportingZone(h.catalog.ReportingZone)
@@ -244,7 +250,8 @@ func (h *history) sumRows(ctx context.Context, r ReadTx, slice usage.Slice, wher
 			if !covered || h.d.excepts(value) || h.d.excepts(h.q.Value) {
 				continue
 			}
-			if !yield(historyRow{row.Bucket, row.Totals, h.d.Metric.Of(row.Totals)}, nil) {
+			units, err := h.d.units(&StoredEvent{Time: row.Bucket, Totals: row.Totals})
+			if !yield(historyRow{row.Bucket, row.Totals, units}, err) || err != nil {
 				return
 			}
 		}

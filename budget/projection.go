@@ -35,8 +35,9 @@ func (p Projection) MarshalJSON() ([]byte, error) {
 //
 // It goes by the hours of the trailing 8 weeks, by the clock of the budget's zone; also by those from before the budget was
 // made, but not by what is outside StartsAt and EndsAt. What was adjusted counts as used and not as pace: a refund does not
-// come every day. For budgets on credits and with labels in their scope it reads the events of these weeks, as far
-// as they are not pruned; for all others sums, in as many statements however many events there are.
+// come every day. For budgets with labels in their scope it reads the events of these weeks, as far as they are not
+// pruned; for all others sums, in as many statements however many events there are: credits of an hour are those of its
+// cost, to a millionth for each quarter of it.
 //
 // Errors: ErrNotFound, ErrInvalid if the value does not fit the scope.
 func (l *Ledger) Projection(ctx context.Context, id string, value Value) (Projection, error) {
@@ -88,9 +89,9 @@ func (l *Ledger) projection(ctx context.Context, id string, value Value, t time.
 			Metric: d.Metric, Period: p.Status.Period, Zone: d.Schedule.Location(), At: at,
 			Limit: d.limitUnits(), Recorded: tally.Recorded, Adjusted: tally.Adjusted,
 		}
-		span := trailing(d, catalog, p.Pace, t.IsZero())
+		h := &history{q: HistoryQuery{Value: value, By: usage.Hour, Zone: p.Pace.Zone}, d: d, catalog: catalog, rough: true}
+		span := h.trailing(p.Pace, t.IsZero())
 		p.Pace.Since = span.Start
-		h := &history{q: HistoryQuery{Value: value, By: usage.Hour, Zone: p.Pace.Zone}, d: d, catalog: catalog}
 		p.Pace.Hours, err = hourUses(ctx, r, h, span)
 		return err
 	})
@@ -109,16 +110,16 @@ func recordedBefore(ctx context.Context, r ReadTx, catalog Catalog, d *Definitio
 }
 
 // trailing returns the part of the trailing weeks whose hours can be read, the zero Bounds if there is none.
-func trailing(d *Definition, catalog Catalog, p usage.Pace, now bool) period.Bounds {
+func (h *history) trailing(p usage.Pace, now bool) period.Bounds {
 	const quarter = 15 * time.Minute
 	span := period.Bounds{Start: usage.Hour.Bounds(p.At.Add(-usage.TrailingHistory), p.Zone).Start, End: p.At}
 	if now {
 		span.End = p.At.Truncate(quarter).Add(quarter) // a bound of the sums: the events of the last minutes need not be read
 	}
-	span = span.Intersect(d.window())
-	inSums := d.fromRollups() && span.Start.Equal(span.Start.Truncate(quarter))
-	if !inSums && span.Start.Before(catalog.PruneFloor) {
-		span = span.Intersect(period.Bounds{Start: catalog.PruneFloor, End: usage.EndTime})
+	span = span.Intersect(h.d.window())
+	inSums := h.fromSums() && span.Start.Equal(span.Start.Truncate(quarter))
+	if !inSums && span.Start.Before(h.catalog.PruneFloor) {
+		span = span.Intersect(period.Bounds{Start: h.catalog.PruneFloor, End: usage.EndTime})
 	}
 	return span
 }

@@ -67,7 +67,7 @@ func TestProjectionGoesByTheBudgetsOwnUsage(t *testing.T) {
 		"of a label, from events": {
 			budget.Budget{Scope: budget.Scope{"team": "red"}}, nil, "1760 510 2026-02-10 09:00 2026-01-13 12:00 seasonal",
 		},
-		"of credits, from events": {
+		"of credits": {
 			budget.Budget{Metric: usage.Credits, CostPerCredit: dec("0.5")}, nil, "1760 510000000 2026-02-10 09:00 2026-01-13 12:00 seasonal",
 		},
 		"in the budget's zone": {
@@ -265,18 +265,23 @@ func (s countingStore) View(ctx context.Context, fn func(budget.ReadTx) error) e
 
 func TestProjectionReadsSumsOnceAndNoEvents(t *testing.T) {
 	t.Parallel()
-	reads := 0
-	f := openWith(t, memstore.New(nil), func(s budget.Store) budget.Store { return countingStore{s, &reads} })
-	f.now = noon.Add(7*time.Minute + time.Second)
-	recordOffice(f, 8, nil)
-	f.record(usage.Event{ID: "now", Amounts: usage.Amounts{InputTokens: 10}})
-	b := f.create(budget.Budget{})
-	reads = 0
-	if p := projection(f, b.ID, nil); p.Reason != "" || p.Pace.Hours[len(p.Pace.Hours)-1].Units != 10 {
-		t.Errorf("reason %q, hours %v, want the present one too", p.Reason, p.Pace.Hours[len(p.Pace.Hours)-3:])
-	}
-	if reads != 1 {
-		t.Errorf("%d reads of sums, and 1000 for each of events, want 1", reads)
+	for name, b := range map[string]budget.Budget{
+		"tokens": {}, "credits": {Metric: usage.Credits, CostPerCredit: dec("0.1")},
+	} {
+		reads := 0
+		f := openWith(t, memstore.New(nil), func(s budget.Store) budget.Store { return countingStore{s, &reads} })
+		f.now = noon.Add(7*time.Minute + time.Second)
+		recordOffice(f, 8, nil)
+		f.record(usage.Event{ID: "now", Amounts: usage.Amounts{InputTokens: 10, Cost: new(dec("0.000001"))}})
+		id := f.create(b).ID
+		reads = 0
+		p := projection(f, id, nil)
+		if last := p.Pace.Hours[len(p.Pace.Hours)-1].Units; p.Reason != "" || last != 10 {
+			t.Errorf("%s: reason %q, %d units in the present hour, want 10", name, p.Reason, last)
+		}
+		if reads != 1 {
+			t.Errorf("%s: %d reads of sums, and 1000 for each of events, want 1", name, reads)
+		}
 	}
 }
 

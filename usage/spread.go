@@ -70,12 +70,15 @@ func (p Pace) steadyRange() (low, high decimal.Decimal) {
 		spread, reach = uses.usual(), newReach
 	}
 	low, high = p.around(rest, spread, reach)
-	if began.After(p.Period.Start) && uses.sum().used >= float64(p.Recorded) {
+	if began.After(p.Period.Start) && uses.sum().used >= (1-roundedPart)*float64(p.Recorded) {
 		// Nothing was used before that day: what is to come may as well be as it was since.
 		_, high = p.around(rest*float64(elapsed)/float64(p.At.Sub(began)), spread, reach)
 	}
 	return low, high
 }
+
+// roundedPart is by what part the hours of credits may differ from what was recorded, which is rounded event by event.
+const roundedPart = 1e-6
 
 // unit returns what a unit is in the metric's own.
 func (p Pace) unit() float64 { return math.Pow10(-int(p.Metric.Scale())) }
