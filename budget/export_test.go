@@ -19,24 +19,6 @@ func (l *Ledger) OnPause(fn func(time.Duration)) {
 	}
 }
 
-// ForgetCounters does what Run does every day.
-func (l *Ledger) ForgetCounters(ctx context.Context) error { return l.forgetCounters(ctx) }
-
-// ForgetSomeCounters does one transaction of that, if there is anything to forget.
-func (l *Ledger) ForgetSomeCounters(ctx context.Context) error {
-	now := l.now()
-	for page, err := range l.definitionPages(ctx, Query{}) {
-		if err != nil {
-			return err
-		}
-		if old := l.withOldCounters(page, now); len(old) > 0 {
-			_, err := l.forgetSomeCounters(ctx, old, now)
-			return err
-		}
-	}
-	return nil
-}
-
 // StartLeases lets requests be admitted from memory, as Run does.
 func (l *Ledger) StartLeases() { l.leases.run(true) }
 

@@ -97,10 +97,6 @@ type Options struct {
 	ReservationRetention time.Duration
 	// KeyRetention is for how long Run keeps what keys were claimed for, from the first claim on. Defaults to 48 hours.
 	KeyRetention time.Duration
-	// CounterRetention is for how long Run keeps the counters of periods of an hour at most after these have ended, with what
-	// was adjusted and refused in them; at least 31 days. How such a period stood is computed from sums of usage then, or from
-	// events that are not pruned. Those of longer periods are kept for ever. Defaults to 400 days; below 0, for ever.
-	CounterRetention time.Duration
 	// EventRetention is for how long Run keeps events, at least 7 days: older ones it prunes, every hour, see Ledger.Prune.
 	// Defaults to 0: for ever.
 	EventRetention time.Duration
@@ -161,11 +157,6 @@ func (o *Options) setDefaults() {
 	}
 	if o.ReservationRetention == 0 {
 		o.ReservationRetention = 30 * 24 * time.Hour
-	}
-	if o.CounterRetention == 0 {
-		o.CounterRetention = 400 * 24 * time.Hour
-	} else if o.CounterRetention > 0 {
-		o.CounterRetention = max(o.CounterRetention, minCounterRetention)
 	}
 	if o.KeyRetention == 0 {
 		o.KeyRetention = 48 * time.Hour

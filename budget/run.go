@@ -10,9 +10,8 @@ import (
 )
 
 // Run does what must happen without a caller, until ctx ends: it gives back what reservations hold whose time is over, and
-// forgets those that ended long ago, keys that were claimed long ago, and counters of short periods of long ago; with
-// EventRetention it prunes events. It may run in as many processes as one likes, and in none: whoever needs room gives back
-// what has expired too. It makes forecast alerts: one per counter and period, in however many processes, when
+// forgets those that ended long ago, and keys that were claimed long ago; with EventRetention it prunes events. It may run in as many processes as one likes, and in none: whoever needs room
+// gives back what has expired too. It makes forecast alerts: one per counter and period, in however many processes, when
 // [Ledger.Projection] says that the limit will be passed before the period ends. With Leases it also keeps those of this
 // process, and gives them back at its end; with Alerts it delivers alerts.
 //
@@ -30,9 +29,6 @@ func (l *Ledger) Run(ctx context.Context) error {
 	}
 	if l.leases != nil {
 		others.Go(func() { l.keepLeases(ctx) })
-	}
-	if l.options.CounterRetention > 0 {
-		others.Go(func() { l.forgetDaily(ctx) })
 	}
 	if l.options.EventRetention > 0 {
 		others.Go(func() { l.pruneHourly(ctx) })

@@ -584,8 +584,6 @@ type Writes struct {
 	DropUsage []usage.Slice
 	// DeleteEvents are events to delete. Nothing else changes by it.
 	DeleteEvents []EventKey
-	// DeleteCounters are counters to delete, before others are added.
-	DeleteCounters []CounterKey
 
 	// Counters are added to the counters with these keys, which are created at zero first where they do not exist. No
 	// two have the same key.

@@ -206,7 +206,7 @@ func (t *tx) dropAdjustments(id string) {
 	}
 }
 
-// drop removes sums of usage, events and counters.
+// drop removes sums of usage and events.
 func (t *tx) drop(w budget.Writes) {
 	for _, slice := range w.DropUsage {
 		for _, row := range slices.Collect(t.usageIn(slice)) {
@@ -218,9 +218,6 @@ func (t *tx) drop(w budget.Writes) {
 			t.timeline.Delete(e)
 			t.corrections.Delete(e)
 		}
-	}
-	for _, key := range w.DeleteCounters {
-		t.counters.Delete(budget.Counter{CounterKey: key})
 	}
 }
 

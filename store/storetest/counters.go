@@ -21,7 +21,6 @@ func counters() section[*test] {
 		{"these periods in ascending order of key", countersByPeriod},
 		{"pages of any size walk through all once", countersPaged},
 		{"DropCounters drops all of a budget before others are added", countersDropped},
-		{"DeleteCounters deletes these before others are added", countersDeleted},
 		{"Highest is the one with most used and the smallest value among equals", countersHighest},
 		{"Highest leaves out a period without a counter", countersHighestAbsent},
 	}}
@@ -188,16 +187,6 @@ func countersDropped(t *test) {
 	added := counter(counterKey("a", "", 1), budget.Tally{Recorded: 1})
 	t.define(budget.Writes{DropCounters: []string{"a", "unknown"}, Counters: []budget.Counter{added}})
 	equal(t, "all counters of a budget are dropped, then others added", append(all[:9], added), t.contents().Counters)
-}
-
-func countersDeleted(t *test) {
-	all := spread()
-	t.write(budget.Writes{Counters: all})
-	again := counter(all[0].CounterKey, budget.Tally{Recorded: 1})
-	unknown := counterKey("unknown", "", 0)
-	t.write(budget.Writes{DeleteCounters: []budget.CounterKey{all[4].CounterKey, unknown, all[0].CounterKey}, Counters: []budget.Counter{again}})
-	equal(t, "these are deleted and no others, then others added",
-		slices.Concat([]budget.Counter{again}, all[1:4], all[5:]), t.contents().Counters)
 }
 
 func countersHighest(t *test) {

@@ -451,7 +451,6 @@ func (g *generator) change(w *budget.Writes) {
 	})
 	w.DropUsage = perhaps(g, func() []usage.Slice { return g.slices(grainsOfSums)[:1] })
 	w.DeleteEvents = perhaps(g, func() []budget.EventKey { return g.eventKeys() })
-	w.DeleteCounters = perhaps(g, func() []budget.CounterKey { return g.counterKeys() })
 }
 
 // add makes writes that only add.

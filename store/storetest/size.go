@@ -45,8 +45,6 @@ func manyCounters(t *test) {
 	equal(t, "all are found by their periods", want, read(t, budget.ReadTx.Counters, budget.CounterQuery{Periods: periods}))
 	equal(t, "all are found by their periods", many, len(read(t, budget.ReadTx.Highest, periods)))
 	equal(t, "all are added to", many, len(read(t, budget.ReadTx.Usage, wholeUsage(usage.QuarterHours))))
-	t.write(budget.Writes{DeleteCounters: keys})
-	none(t, "all are deleted", t.contents().Counters)
 }
 
 func manyDefinitions(t *test) {

@@ -71,7 +71,11 @@ func (r *reader) Counters(ctx context.Context, query budget.CounterQuery) ([]bud
 	q := b.from("purser_counters", &rows).OrderExpr("budget, period_start, scope_value").Limit(int64(query.Limit))
 	switch {
 	case query.Keys != nil:
-		b.in(q, "budget, period_start, scope_value", counterKeyTypes, counterKeys(query.Keys))
+		tuples := make([][]any, len(query.Keys))
+		for i, key := range query.Keys {
+			tuples[i] = []any{key.Budget, key.Start, key.Value}
+		}
+		b.in(q, "budget, period_start, scope_value", []Type{Text, Integer, Text}, tuples)
 	case query.Periods != nil:
 		b.ofPeriods(q, query.Periods)
 	}
@@ -86,16 +90,6 @@ func (r *reader) Counters(ctx context.Context, query budget.CounterQuery) ([]bud
 		counters[i] = rows[i].counter()
 	}
 	return counters, nil
-}
-
-var counterKeyTypes = []Type{Text, Integer, Text}
-
-func counterKeys(keys []budget.CounterKey) [][]any {
-	tuples := make([][]any, len(keys))
-	for i, key := range keys {
-		tuples[i] = []any{key.Budget, key.Start, key.Value}
-	}
-	return tuples
 }
 
 // ofPeriods restricts a query to counters of these pairs of a budget and a period's start.

@@ -34,12 +34,7 @@ func (t *tx) Apply(ctx context.Context, w budget.Writes) (map[budget.CounterKey]
 	err := firstError(
 		func() error { return t.define(ctx, w) },
 		func() error { return t.dropUsage(ctx, w.DropUsage) },
-		func() error {
-			return t.deleteKeys(ctx, "purser_events", "tenant, id", eventKeyTypes, eventKeys(w.DeleteEvents))
-		},
-		func() error {
-			return t.deleteKeys(ctx, "purser_counters", "budget, period_start, scope_value", counterKeyTypes, counterKeys(w.DeleteCounters))
-		},
+		func() error { return t.deleteEvents(ctx, w.DeleteEvents) },
 		func() (err error) {
 			after, err = t.store.engine.Apply(ctx, t, w)
 			return err
@@ -95,15 +90,14 @@ func (t *tx) remove(ctx context.Context, table, column string, values []string) 
 	return err
 }
 
-// deleteKeys deletes the rows with these keys.
-func (t *tx) deleteKeys(ctx context.Context, table, columns string, types []Type, keys [][]any) error {
+func (t *tx) deleteEvents(ctx context.Context, keys []budget.EventKey) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	list, args := t.store.engine.List(types, keys)
+	list, args := t.store.engine.List(eventKeyTypes, eventKeys(keys))
 	_, err := t.store.bun.NewDelete().Conn(t.bind()).
-		TableExpr(t.store.engine.Table(table)).
-		Where("("+columns+") IN ("+list+")", args...).
+		TableExpr(t.store.engine.Table("purser_events")).
+		Where("(tenant, id) IN ("+list+")", args...).
 		Exec(ctx)
 	return err
 }
