@@ -1364,3 +1364,24 @@ func TestWhatAReservationFreesAfterRunIsGivenBack(t *testing.T) {
 		})
 	}
 }
+
+// What was spent comes before what is free: the store may be there for a moment alone.
+func TestALateSettlementIsRecordedBeforeRoomIsGivenBack(t *testing.T) {
+	p := lone(t)
+	p.create(budget.Budget{Limit: dec("10000")})
+	r := one(10)
+	p.warm(r)
+	p.fromMemory(r)
+	r.TTL = time.Second
+	late := p.fromMemory(r)
+	p.end()
+	p.world.pass(2 * time.Second)
+	p.outcomes = []outcome{goesWell, isUnavailable}
+	if err := late.Settle(t.Context(), input(4)); err != nil {
+		t.Errorf("the settlement: %v", err)
+	}
+	if len(p.outcomes) != 0 {
+		t.Error("nothing was given back")
+	}
+	p.verified()
+}

@@ -209,16 +209,18 @@ func (l *Ledger) settleEntry(ctx context.Context, r StoredReservation, s Settlem
 
 // settleLeased settles a reservation that was admitted from memory by an entry of settleEntry.
 func (l *Ledger) settleLeased(ctx context.Context, x *leased, e *entry) (Result, error) {
-	e.claim.leased, e.claim.shares = x, l.leases.settle(x)
-	if len(e.claim.shares) == 0 {
-		l.giveBack(ctx) // it may have expired just now
-	}
+	shares := l.leases.settle(x)
+	e.claim.leased, e.claim.shares = x, shares
 	// Nobody else can have one with an id that was made here.
-	e.claim.named = x.request.named || len(e.claim.shares) == 0
+	e.claim.named = x.request.named || len(shares) == 0
 	if l.leases.later(e) {
 		return Result{ID: e.event.ID, Outcome: Recorded}, nil
 	}
-	return l.submitSettle(ctx, e)
+	result, err := l.submitSettle(ctx, e)
+	if err == nil && len(shares) == 0 {
+		l.giveBack(ctx) // it may have expired just now. What was spent comes first
+	}
+	return result, err
 }
 
 func (l *Ledger) submitSettle(ctx context.Context, e *entry) (Result, error) {

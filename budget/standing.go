@@ -12,7 +12,7 @@ import (
 // guessed. It reports false where it can't, or where the guess was wrong.
 func (l *Ledger) standing(ctx context.Context, what, id string, value Value, t time.Time) (status Status, found bool, err error) {
 	schedule, known := l.schedules.of(id)
-	if !known {
+	if !known || value.validate() != nil {
 		return Status{}, false, nil
 	}
 	guess := (&Definition{Budget: Budget{ID: id, Schedule: schedule}}).counterKey(value, t)

@@ -49,6 +49,8 @@ func TestAStatusIsNotThatOfABudgetAsItWas(t *testing.T) {
 			alike(acme, now.AddDate(0, 3, 0))
 			alike(nil, now)
 			alike(budget.Value{usage.User: "acme"}, now)
+			alike(budget.Value{usage.Tenant: "a\x00b"}, now)
+			alike(budget.Value{usage.Tenant: "\xff"}, now)
 		}
 		allAlike()
 		for _, change := range []func(*budget.Budget) error{

@@ -82,3 +82,21 @@ func TestOpenedStore(t *testing.T) {
 		return s
 	})
 }
+
+// The rules of what a store may be able to do hold also for one that is not. This one is.
+func TestOneStatementNeedsNoTransaction(t *testing.T) {
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "purser.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	err = s.View(t.Context(), func(r budget.ReadTx) error {
+		if _, can := r.(budget.Soloist); !can {
+			t.Errorf("a %T is no Soloist", r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
