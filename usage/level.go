@@ -32,6 +32,7 @@ func (days dayUses) level(most int) float64 {
 
 const (
 	spikes      = 3.0 // times as much as any other day a spike used
+	openDays    = 2   // the last ones, a spike of which may go on
 	trendWeeks  = 4   // that a trend shows in at least, and goes on for at most
 	mostTrend   = 0.25
 	trendErrors = 7.0 // the square of by how many standard errors a trend of many weeks differs from none

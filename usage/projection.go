@@ -138,7 +138,8 @@ type Projection struct {
 //
 //   - The season is a rate for each hour of the week by the zone's clock: what that hour used in the trailing 8 weeks, or
 //     since the first day with usage in them, over how long it lasted in all. So a day of 23 or 25 hours counts as what it is.
-//     A day that used more than 3 times as much as any other counts as much as that other: it was an accident.
+//     A day that used more than 3 times as much as any other counts as much as that other: it was an accident. Of the last
+//     two days it counts as it is, for it may be going on, and the range holds that of either case.
 //   - The level is the ratio of what the last days used to what the season says of them: of 21 days, or of twice the period if
 //     that is shorter, or of as many as are over of the period if those are more. So what has no season is averaged
 //     over no less than by the run rate.
@@ -261,6 +262,10 @@ func (p Pace) seasonal() Projection {
 	}
 	rest := s.rest(p.Period.End)
 	low, high := p.around(rest, s.spread, seasonalReach)
+	if s.calm != nil {
+		calmLow, calmHigh := p.around(s.calm.rest(p.Period.End), s.calm.spread, seasonalReach)
+		low, high = decimal.Min(low, calmLow), decimal.Max(high, calmHigh)
+	}
 	projection := p.projection(Seasonal, p.used().Add(p.amount(rest)), low, high)
 	if p.passes(projection.Value) {
 		need := p.limit().Sub(p.used()).InexactFloat64() / p.unit()

@@ -360,6 +360,42 @@ func TestLevelIsThatOfTheLastDays(t *testing.T) {
 	})
 }
 
+// Of an hour's 10 tokens there are 400, and nobody knows yet whether that is an accident.
+func TestASpikeOfTheLastTwoDaysMayGoOn(t *testing.T) {
+	t.Parallel()
+	began := at(t, "2026-03-10T12:00:00Z")
+	tests := map[string]struct {
+		lasted, now     int // hours since it began
+		atLeast, atMost int64
+		passes          bool // the limit of 16,000
+	}{
+		"goes on for 3 hours":              {3, 3, 9_500, 10_000, false},
+		"goes on for 6 hours":              {6, 6, 11_500, 12_500, false},
+		"goes on for 12 hours":             {12, 12, 16_001, 17_500, true},
+		"was over a day ago":               {12, 36, 16_001, 17_500, true},
+		"was over two and a half days ago": {12, 72, 12_000, 12_250, false},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			now := began.Add(time.Duration(test.now) * time.Hour)
+			pace, calm := replayed(period.Monthly, now, 50*24*time.Hour, func(local time.Time) float64 {
+				if hours := local.Sub(began).Hours(); hours >= 0 && hours < float64(test.lasted) {
+					return 400
+				}
+				return 10
+			})
+			pace.Limit = 16_000
+			got := pace.Project(usage.Auto)
+			if value := got.Value.IntPart(); value < test.atLeast || value > test.atMost || got.Passes.IsZero() == test.passes {
+				t.Errorf("%d, passing the limit at %v; want from %d to %d, passing it %t", value, got.Passes, test.atLeast, test.atMost, test.passes)
+			}
+			if low, high := got.Low.IntPart(), got.High.IntPart(); low > calm || high < test.atLeast {
+				t.Errorf("from %d to %d, want both %d, if it is over, and %d in it", low, high, calm, test.atLeast)
+			}
+		})
+	}
+}
+
 func TestRangeIsTheWiderTheLessIsKnown(t *testing.T) {
 	t.Parallel()
 	now := at(t, "2026-03-11T00:00:00Z")

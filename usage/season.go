@@ -17,6 +17,7 @@ type season struct {
 	level  float64 // now, relative to the rates
 	trend  float64 // by how much the logarithm of the level grows in a microsecond
 	spread float64 // see dayUses.spread
+	calm   *season // as if a spike of the last days were over and did not come again; nil where there is none
 }
 
 // weekRates are units per microsecond for each hour of the week, from Thursday on, as 1970 began.
@@ -37,7 +38,17 @@ func newSeason(p Pace) (*season, bool) {
 		return nil, false
 	}
 	known := period.Bounds{Start: began, End: p.At}
-	p.Hours = p.withoutSpike(known)
+	calm, goesOn := p.withoutSpike(known)
+	if !goesOn {
+		return calm.season(known), true
+	}
+	s := p.season(known)
+	s.calm = calm.season(known)
+	return s, true
+}
+
+// season returns the season of what is known.
+func (p Pace) season(known period.Bounds) *season {
 	s := &season{zone: p.zone(), at: p.At, rate: p.weekRates(known)}
 	uses := p.dayUses(known, &s.rate)
 	elapsed, length := inDays(p.At.Sub(p.Period.Start)), inDays(p.Period.Duration())
@@ -49,28 +60,28 @@ func newSeason(p Pace) (*season, bool) {
 	s.trend = since.trend() / float64(MinHistory.Microseconds())
 	s.level *= math.Exp(s.trend * min(float64(most), float64(len(since))) / 2 * float64(day.Microseconds()))
 	// The rates have seen the days that they are measured against: of w weeks each is a w-th part of its own mean.
-	seen := 1 - float64(MinHistory)/float64(p.At.Sub(began))
+	seen := 1 - float64(MinHistory)/float64(known.Duration())
 	s.spread = uses.spread(most, inDays(p.Period.End.Sub(p.At))) / max(seen, 0.4)
-	return s, true
+	return s
 }
 
-// withoutSpike returns the hours, those of a day that is a spike made as much as the next day used: what was an accident does
-// not come every week.
-func (p Pace) withoutSpike(known period.Bounds) []HourUse {
+// withoutSpike returns the pace, the hours of a day that is a spike made as much as the next day used: what was an accident
+// does not come every week. If it is one of the last days it may go on: nobody knows yet that it is over.
+func (p Pace) withoutSpike(known period.Bounds) (calm Pace, goesOn bool) {
 	days := p.dayUses(known, &weekRates{})
 	at, part := days.spike()
 	if at < 0 {
-		return p.Hours
+		return p, false
 	}
 	end := p.At.Add(-time.Duration(len(days)-1-at) * day)
 	spike := period.Bounds{Start: end.Add(-day), End: end}
-	hours := slices.Clone(p.Hours)
-	for i, h := range hours {
+	p.Hours = slices.Clone(p.Hours)
+	for i, h := range p.Hours {
 		if spike.Contains(h.Start) && h.Units > 0 {
-			hours[i].Units = max(1, int64(math.Round(float64(h.Units)*part))) // some, so that there is a season
+			p.Hours[i].Units = max(1, int64(math.Round(float64(h.Units)*part))) // some, so that there is a season
 		}
 	}
-	return hours
+	return p, len(days)-at <= openDays
 }
 
 // began returns the start of the first day with usage in the trailing weeks, and false if there is none.
