@@ -32,16 +32,16 @@ func (s brief) View(ctx context.Context, fn func(ReadTx) error) error {
 	return s.Store.View(ctx, fn)
 }
 
-// A forecaster makes forecast alerts. It remembers what it has looked at, since a projection is a read of weeks: a counter is
-// looked at again when it has moved far enough.
+// A forecaster makes forecast alerts. It remembers what it has projected, since a projection is a read of weeks: a counter is
+// projected again when it has moved far enough.
 type forecaster struct {
 	*Ledger
-	looks map[CounterKey]look
-	pass  int
+	projected map[CounterKey]projectedCounter
+	pass      int
 }
 
-// A look is how a counter stood when it was projected, and was not to pass its limit.
-type look struct {
+// A projectedCounter is how a counter stood when it was projected, and was not to pass its limit.
+type projectedCounter struct {
 	version int64 // of the budget
 	used    decimal.Decimal
 	passes  bool // by the run rate
@@ -50,12 +50,12 @@ type look struct {
 }
 
 const (
-	looksPerPeriod = 48 // at a counter that moves little, at the most
-	stepsToLimit   = 16 // such a part of what was left makes one that moves fast looked at sooner
+	projectionsPerPeriod = 48 // of a counter that moves little, at the most
+	stepsToLimit         = 16 // such a part of what was left makes one that moves fast projected sooner
 )
 
 func (l *Ledger) forecaster() *forecaster {
-	return &forecaster{Ledger: l, looks: make(map[CounterKey]look)}
+	return &forecaster{Ledger: l, projected: make(map[CounterKey]projectedCounter)}
 }
 
 // due reports whether a counter is to be projected: not while it stands as it stood, for then no more is to come than was to
@@ -63,26 +63,26 @@ func (l *Ledger) forecaster() *forecaster {
 // can be told without reading anything.
 func (f *forecaster) due(s *Status, passes bool, now time.Time) bool {
 	key := s.counterKey(now)
-	last, looked := f.looks[key]
-	if !looked || last.version != s.Budget.Version {
+	last, known := f.projected[key]
+	if !known || last.version != s.Budget.Version {
 		return true
 	}
 	last.pass = f.pass
-	f.looks[key] = last
+	f.projected[key] = last
 	moved, left := s.Used.Sub(last.used).Abs(), s.Budget.Limit.Sub(last.used)
 	return moved.IsPositive() && (passes && !last.passes ||
-		now.Sub(last.at) >= s.Period.Duration()/looksPerPeriod ||
+		now.Sub(last.at) >= s.Period.Duration()/projectionsPerPeriod ||
 		moved.Mul(decimal.NewFromInt(stepsToLimit)).GreaterThanOrEqual(left))
 }
 
-// looked remembers that a counter was projected.
-func (f *forecaster) looked(s *Status, passes bool, now time.Time) {
-	f.looks[s.counterKey(now)] = look{version: s.Budget.Version, used: s.Used, passes: passes, at: now, pass: f.pass}
+// remember remembers that a counter was projected.
+func (f *forecaster) remember(s *Status, passes bool, now time.Time) {
+	f.projected[s.counterKey(now)] = projectedCounter{version: s.Budget.Version, used: s.Used, passes: passes, at: now, pass: f.pass}
 }
 
-// forget forgets counters that are not seen any more.
-func (f *forecaster) forget() {
-	maps.DeleteFunc(f.looks, func(_ CounterKey, l look) bool { return l.pass != f.pass })
+// dropUnseen forgets counters that are not seen any more.
+func (f *forecaster) dropUnseen() {
+	maps.DeleteFunc(f.projected, func(_ CounterKey, p projectedCounter) bool { return p.pass != f.pass })
 }
 
 // keepForecasting makes forecast alerts until ctx ends.
@@ -118,7 +118,7 @@ func (f *forecaster) forecastAll(ctx context.Context) error {
 			return errors.Join(failed...)
 		}
 	}
-	f.forget()
+	f.dropUnseen()
 	return errors.Join(failed...)
 }
 
@@ -135,7 +135,7 @@ func (f *forecaster) forecastPage(ctx context.Context, page []Definition, now ti
 	var failed []error
 	for status, err := range f.pageStatuses(ctx, page, now) {
 		if err == nil && !made[status.counterKey(now)] {
-			err = f.look(ctx, &status, now)
+			err = f.forecastIfDue(ctx, &status, now)
 		}
 		if err != nil {
 			failed = append(failed, err)
@@ -182,10 +182,10 @@ func (s *Status) counterKey(at time.Time) CounterKey {
 	return CounterKey{Budget: s.Budget.ID, Value: s.Value.Key(), Start: s.Budget.Schedule.Bounds(at).Start.UnixMicro()}
 }
 
-// look makes the alert of a counter if it is due to be projected, and if that says so. By no method is there a projection
-// where the run rate has none: for a period in which nothing was used, or which has just begun. What has reached the limit has
-// an alert of that.
-func (f *forecaster) look(ctx context.Context, s *Status, now time.Time) error {
+// forecastIfDue makes the alert of a counter if it is due to be projected, and if that says so. By no method is there a
+// projection where the run rate has none: for a period in which nothing was used, or which has just begun. What has reached the
+// limit has an alert of that.
+func (f *forecaster) forecastIfDue(ctx context.Context, s *Status, now time.Time) error {
 	units := func(d decimal.Decimal) int64 { return d.Shift(s.Budget.Metric.Scale()).IntPart() }
 	steady := usage.Pace{
 		Metric: s.Budget.Metric, Period: s.Period, At: now,
@@ -197,7 +197,7 @@ func (f *forecaster) look(ctx context.Context, s *Status, now time.Time) error {
 	}
 	err := f.forecast(ctx, s)
 	if err == nil {
-		f.looked(s, passes, now)
+		f.remember(s, passes, now)
 	}
 	return err
 }

@@ -87,7 +87,8 @@ type Options struct {
 	// ForecastInterval is how often Run looks for what is projected to pass its limit before its period ends. A counter of a
 	// budget that alerts is projected, which is a read of the hours of the trailing weeks, at the first look of each process
 	// that runs Run, and again only when it has moved: by a 16th of what was left of the limit, or to where it passes the limit
-	// by the run rate, or at all since a 48th of the period; not any more once it has its one alert of the period.
+	// by the run rate, or at all since a 48th of the period; not any more once it has its one alert of the period. Run remembers
+	// how those it projects stood, in about 300 bytes for each, until their period ends.
 	// Defaults to 15 minutes; below 0, this Run makes no forecasts.
 	ForecastInterval time.Duration
 	// SweepInterval is how often Run gives back what has expired. Defaults to 10 seconds.
