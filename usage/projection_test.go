@@ -360,7 +360,7 @@ func TestLevelIsThatOfTheLastDays(t *testing.T) {
 	})
 }
 
-// Of an hour's 10 tokens there are 400, and nobody knows yet whether that is an accident.
+// Who used 10 tokens an hour uses 400, and nobody knows yet whether that is an accident.
 func TestASpikeOfTheLastTwoDaysMayGoOn(t *testing.T) {
 	t.Parallel()
 	began := at(t, "2026-03-10T12:00:00Z")
