@@ -15,15 +15,14 @@ import (
 	"github.com/purser-go/purser/usage"
 )
 
-// Event returns the event with this key, with what its corrections took away so far. It is read once nobody is writing it
-// any more. What was pruned is gone.
+// Event returns the event with this key, with what its corrections took away so far. What was pruned is gone.
 //
 // Errors: ErrNotFound, ErrInvalid if none can have this key.
 func (l *Ledger) Event(ctx context.Context, key EventKey) (LockedEvent, error) {
 	err := validateKey(key)
 	var found map[EventKey]LockedEvent
 	if err == nil {
-		found, err = l.lockEvents(ctx, []EventKey{key})
+		found, err = l.findEvents(ctx, []EventKey{key})
 	}
 	e, stands := found[key]
 	if err == nil && !stands {
@@ -36,7 +35,7 @@ func (l *Ledger) Event(ctx context.Context, key EventKey) (LockedEvent, error) {
 }
 
 // Events yields what was recorded and the query selects, corrections included, in ascending order of time, tenant and id. A
-// zero Span is all time. What was pruned is gone: sums of usage have it, see [Ledger.Groups].
+// zero Span is all time, and a Limit of 0 or less is no limit. What was pruned is gone: sums of usage have it, see [Ledger.Groups].
 //
 // It reads in pages, each of one moment. What is recorded meanwhile is in a later one, or in none.
 //

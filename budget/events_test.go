@@ -46,6 +46,7 @@ func TestEvents(t *testing.T) {
 		"with a label":                {budget.EventQuery{Where: where("team", "blue")}, []string{"labeled"}},
 		"a span's start is inclusive": {budget.EventQuery{Span: period.Bounds{Start: at("2026-03-02T00:00:00Z"), End: noon}}, []string{"labeled"}},
 		"a span's end is not":         {budget.EventQuery{Span: period.Bounds{Start: at("2026-02-01T00:00:00Z"), End: at("2026-03-02T00:00:00Z")}}, []string{"ann", "correction", "zoo"}},
+		"a limit below 0 is none":     {budget.EventQuery{Limit: -1}, []string{"ann", "correction", "zoo", "labeled"}},
 		"at most so many":             {budget.EventQuery{Limit: 2}, []string{"ann", "correction"}},
 		"behind one":                  {budget.EventQuery{After: &budget.EventCursor{Time: at("2026-03-01T00:00:00Z"), EventKey: budget.EventKey{Tenant: "acme", ID: "correction"}}}, []string{"zoo", "labeled"}},
 	} {

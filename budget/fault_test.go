@@ -76,6 +76,10 @@ func (r *faultyReader) Events(ctx context.Context, q budget.EventQuery) ([]budge
 	return step(r.store, func() ([]budget.StoredEvent, error) { return r.ReadTx.Events(ctx, q) })
 }
 
+func (r *faultyReader) FindEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
+	return step(r.store, func() (map[budget.EventKey]budget.LockedEvent, error) { return r.ReadTx.FindEvents(ctx, keys) })
+}
+
 func (r *faultyReader) Adjustments(ctx context.Context, q budget.AdjustmentQuery) ([]budget.StoredAdjustment, error) {
 	return step(r.store, func() ([]budget.StoredAdjustment, error) { return r.ReadTx.Adjustments(ctx, q) })
 }

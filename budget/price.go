@@ -37,8 +37,8 @@ func (c *core) price(e *entry, a usage.Amounts) {
 	e.event.Totals.Nanodollars, e.event.PricedBy = nanodollars, by
 }
 
-// recall answers for those entries that have no price whether their events stand: what an event costs was decided when it was
-// recorded, so sending it again needs no price. Those that it did not get to are answered as not tried.
+// recall gives those entries that have no price, and whose events stand, the cost of these: what an event costs was decided
+// when it was recorded, so that sending it again needs no price. If the store can't say, those without a price are not tried.
 func (c *core) recall(ctx context.Context, entries []*entry) error {
 	var unpriced []*entry
 	keys := make(map[EventKey]bool)
@@ -48,24 +48,21 @@ func (c *core) recall(ctx context.Context, entries []*entry) error {
 			keys[e.event.Key()] = true
 		}
 	}
-	standing := make(map[EventKey]StoredEvent, len(keys))
-	for some := range slices.Chunk(slices.Collect(maps.Keys(keys)), maxFlush) {
-		locked, err := c.lockEvents(ctx, some)
-		if err != nil {
-			err = fmt.Errorf("look for what has no price: %w", err)
-			for _, e := range unpriced {
-				e.outcome, e.err = NotTried, err
-			}
-			return err
+	if len(unpriced) == 0 {
+		return nil
+	}
+	standing, err := c.findEvents(ctx, slices.Collect(maps.Keys(keys)))
+	if err != nil {
+		err = fmt.Errorf("look for what has no price: %w", err)
+		for _, e := range unpriced {
+			e.outcome, e.err = NotTried, err
 		}
-		for key, e := range locked {
-			standing[key] = e.StoredEvent
-		}
+		return err
 	}
 	for _, e := range unpriced {
-		if _, stands := standing[e.event.Key()]; stands {
+		if stands, found := standing[e.event.Key()]; found {
 			e.outcome, e.err = "", nil
-			e.answer(nil, Inserted{Taken: standing})
+			e.event.Totals.Nanodollars, e.event.PricedBy = stands.Totals.Nanodollars, stands.PricedBy
 		}
 	}
 	return nil
@@ -74,18 +71,22 @@ func (c *core) recall(ctx context.Context, entries []*entry) error {
 // unpriced reports whether nothing but a price is missing to e.
 func (e *entry) unpriced() bool { return errors.Is(e.err, ErrNoPrice) }
 
-// lockEvents returns those events with these keys that stand, once nobody is writing them any more.
-func (c *core) lockEvents(ctx context.Context, keys []EventKey) (events map[EventKey]LockedEvent, err error) {
+// findEvents returns those events with these keys that stand, in one moment.
+func (c *core) findEvents(ctx context.Context, keys []EventKey) (map[EventKey]LockedEvent, error) {
 	ctx, cancel := c.briefly(ctx)
 	defer cancel()
-	err = c.store.Update(ctx, func(tx Tx) (err error) {
-		if err := tx.Fence(ctx, Shared); err != nil {
-			return err
+	found := make(map[EventKey]LockedEvent, len(keys))
+	err := c.store.View(ctx, func(r ReadTx) error {
+		for some := range slices.Chunk(keys, maxFlush) {
+			events, err := r.FindEvents(ctx, some)
+			if err != nil {
+				return err
+			}
+			maps.Copy(found, events)
 		}
-		events, err = tx.LockEvents(ctx, keys)
-		return err
+		return nil
 	})
-	return events, err
+	return found, err
 }
 
 // priceEstimate computes the cost of an estimate that says what is used but not what it costs, and leaves it as it is if

@@ -240,14 +240,123 @@ func TestWhatIsRecordedNeedsNoPriceToBeSentAgain(t *testing.T) {
 
 func TestWhatHasNoPriceIsNotTriedWhereTheStoreCantSayWhetherItStands(t *testing.T) {
 	t.Parallel()
+	l := budget.NewLedger(&faulty{Store: memstore.New(nil)}, &budget.Options{
+		Now: func() time.Time { return noon }, Prices: &tariff{model: "another"},
+	})
+	given := priced("b", 1)
+	given.Cost = new(dec("1"))
+	results, err := l.RecordBatch(t.Context(), []usage.Event{priced("a", 1), given})
+	is(t, err, errDisk)
+	if results[0].Outcome != budget.NotTried || results[1].Outcome != budget.Recorded {
+		t.Errorf("it is %s, and what has a cost %s", results[0].Outcome, results[1].Outcome)
+	}
+}
+
+func TestWhatMayStandIsNotInvalidThoughThePriceIsGone(t *testing.T) {
+	t.Parallel()
 	f, prices := openPriced(t)
+	f.record(priced("a", 10))
 	prices.model = "another"
 	f.store.FailNext(budget.ErrUnavailable)
-	result, err := f.Record(t.Context(), priced("a", 1))
+	given := priced("b", 1)
+	given.Cost = new(dec("1"))
+	results, err := f.RecordBatch(t.Context(), []usage.Event{given, priced("a", 10)})
 	is(t, err, budget.ErrUnavailable)
-	if result.Outcome != budget.NotTried {
-		t.Errorf("it is %s", result.Outcome)
+	for _, r := range results {
+		if r.Outcome != budget.Unknown {
+			t.Errorf("%q is %s", r.ID, r.Outcome)
+		}
 	}
+}
+
+func TestWhatHasNoPriceTakesNoID(t *testing.T) {
+	t.Parallel()
+	f, _ := openPriced(t)
+	given := tokens("c", 1)
+	given.Cost = new(dec("2"))
+	results, err := f.RecordBatch(t.Context(), []usage.Event{tokens("c", 1), given, tokens("c", 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []budget.Outcome{budget.Invalid, budget.Recorded, budget.Invalid} {
+		if results[i].Outcome != want {
+			t.Errorf("the %d. is %s, want %s: %v", i+1, results[i].Outcome, want, results[i].Err)
+		}
+	}
+	is(t, results[0].Err, budget.ErrNoPrice)
+	is(t, results[2].Err, budget.ErrNoPrice)
+	f.hasPaid(paid{"c", "2", "", true})
+}
+
+func TestWhatHasNoPriceCostsNoTransaction(t *testing.T) {
+	t.Parallel()
+	updates := 0
+	l := budget.NewLedger(&wrapper{memstore.New(nil), func(_ context.Context, next func() error) error {
+		updates++
+		return next()
+	}}, &budget.Options{Now: func() time.Time { return noon }, Prices: &tariff{model: "another"}})
+	_, err := l.Record(t.Context(), priced("a", 1))
+	is(t, err, budget.ErrNoPrice)
+	_, err = l.Event(t.Context(), budget.EventKey{Tenant: "acme", ID: "a"})
+	is(t, err, budget.ErrNotFound)
+	if updates != 0 {
+		t.Errorf("%d transactions", updates)
+	}
+}
+
+// Who settles what is recorded gives back what is held, whatever there is a price of.
+func TestASettlementThatStandsGivesBackWhatIsHeldThoughThePriceIsGone(t *testing.T) {
+	t.Parallel()
+	for rule, test := range map[string]struct {
+		amounts usage.Amounts
+		want    error
+		outcome budget.Outcome
+	}{
+		"the same content": {input(10), nil, budget.Duplicate},
+		"other content":    {input(11), budget.ErrConflict, budget.Conflict},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			t.Parallel()
+			f, prices := openPriced(t)
+			b := f.create(budget.Budget{Metric: usage.Dollars})
+			byHandle, byKey := f.reserve(request("a", 10)), f.reserve(request("b", 10))
+			for _, res := range []*budget.Reservation{byHandle, byKey} {
+				e := priced(res.ID(), 10)
+				e.Time = time.Time{}
+				f.record(e)
+			}
+			f.stands(b.ID, "20", "20")
+			prices.model = "another"
+			is(t, byHandle.Settle(t.Context(), test.amounts), test.want)
+			f.stands(b.ID, "20", "10")
+			result, err := f.Settle(t.Context(), byKey.Key(), budget.Settlement{Amounts: test.amounts})
+			is(t, err, test.want)
+			if result.Outcome != test.outcome {
+				t.Errorf("it is %s", result.Outcome)
+			}
+			f.stands(b.ID, "20", "0")
+			f.hasPaid(paid{"a", "10", "tariff", false}, paid{"b", "10", "tariff", false})
+			f.verified()
+		})
+	}
+}
+
+func TestALeasedSettlementThatStandsEndsThoughThePriceIsGone(t *testing.T) {
+	t.Parallel()
+	prices := &tariff{model: subject.Resource}
+	p := newWorld(t).process(budget.Options{Prices: prices})
+	p.create(budget.Budget{Metric: usage.Dollars, Limit: dec("10000")})
+	p.warm(one(10))
+	res := p.fromMemory(request("r", 10))
+	e := priced("r", 10)
+	e.Time = time.Time{}
+	p.record(e)
+	prices.model = "another"
+	is(t, res.Settle(t.Context(), input(10)), nil)
+	if left := p.Outstanding(); len(left) > 0 {
+		t.Errorf("still open: %v", left)
+	}
+	p.verified()
 }
 
 func TestACostIsComputedOnceHoweverOftenTheTransactionIsRun(t *testing.T) {

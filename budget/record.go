@@ -56,17 +56,19 @@ func (l *Ledger) Record(ctx context.Context, e usage.Event) (Result, error) {
 func (l *Ledger) RecordBatch(ctx context.Context, events []usage.Event) ([]Result, error) {
 	now := l.now()
 	entries := make([]*entry, len(events))
-	var valid []int
 	for i, e := range events {
 		entries[i] = l.prepare(e, now)
 		l.price(entries[i], e.Amounts)
-		if entries[i].err == nil {
+	}
+	err := l.recall(ctx, entries)
+	var valid []int
+	for i, e := range entries {
+		if e.err == nil {
 			valid = append(valid, i)
 		}
 	}
-	err := l.submit(ctx, entries, valid)
-	if err == nil {
-		err = l.recall(ctx, entries)
+	if failed := l.submit(ctx, entries, valid); failed != nil {
+		err = failed
 	}
 	results := make([]Result, len(events))
 	for i, e := range events {

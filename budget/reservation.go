@@ -101,9 +101,6 @@ func (r *Reservation) settleAs(ctx context.Context, row StoredReservation, s Set
 
 func (r *Reservation) settle(ctx context.Context, e *entry) (err error) {
 	id := e.event.ID
-	if e.outcome == Duplicate {
-		return nil
-	}
 	if r.leased != nil {
 		_, err = r.ledger.settleLeased(ctx, r.leased, e)
 	} else {

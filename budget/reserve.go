@@ -169,8 +169,6 @@ func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement
 		return Result{ID: key.ID, Outcome: Invalid, Err: err}, err
 	case err != nil:
 		return Result{ID: key.ID, Outcome: NotTried, Err: err}, err
-	case e.outcome == Duplicate:
-		return e.result(key.ID), nil
 	case x != nil:
 		return l.settleLeased(ctx, x, e)
 	default:
@@ -179,8 +177,8 @@ func (l *Ledger) settleKey(ctx context.Context, key ReservationKey, s Settlement
 }
 
 // settleEntry returns an entry that settles the reservation, the event having these flags. One that is settled at the
-// estimate costs what that cost, known or not: it is recorded whatever prices there are now. One that has no price and is a
-// duplicate says so.
+// estimate costs what that cost, known or not: it is recorded whatever prices there are now. One that
+// has no price goes its way if its event stands: it still ends what is held.
 func (l *Ledger) settleEntry(ctx context.Context, r StoredReservation, s Settlement, flags EventFlags) (*entry, error) {
 	subject := r.Subject
 	if s.Resource != "" {
@@ -352,7 +350,7 @@ func (l *Ledger) findReservation(ctx context.Context, key ReservationKey) (Store
 	if err != nil || len(found) > 0 {
 		return first(found), err
 	}
-	events, err := l.lockEvents(ctx, keys)
+	events, err := l.findEvents(ctx, keys)
 	e, settled := events[key]
 	if err == nil && !settled {
 		err = ErrNotFound

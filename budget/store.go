@@ -65,6 +65,9 @@ type ReadTx interface {
 	// Events returns stored events, corrections included, in ascending order of time, tenant and id.
 	Events(ctx context.Context, q EventQuery) ([]StoredEvent, error)
 
+	// FindEvents returns the events with these keys and the sums of their corrections. A key without an event is absent.
+	FindEvents(ctx context.Context, keys []EventKey) (map[EventKey]LockedEvent, error)
+
 	// Adjustments returns the adjustments of these budgets, in ascending order of budget, time and id.
 	Adjustments(ctx context.Context, q AdjustmentQuery) ([]StoredAdjustment, error)
 
@@ -109,8 +112,8 @@ type Tx interface {
 	// without a reservation is absent. The version is that of the catalog as the fence protects it.
 	TakeReservations(ctx context.Context, keys []ReservationKey, overdue int) (Taken, error)
 
-	// LockEvents returns the events with these keys and the sums of their corrections, each locked until the transaction
-	// ends. Keys are locked in ascending order. A key without an event is absent.
+	// LockEvents returns what FindEvents does, each event locked until the transaction ends. Keys are locked in ascending
+	// order.
 	LockEvents(ctx context.Context, keys []EventKey) (map[EventKey]LockedEvent, error)
 
 	// InsertEvents stores each event whose tenant and id are not taken, and returns those that stand where the others

@@ -168,6 +168,38 @@ func (r reader) Events(ctx context.Context, q budget.EventQuery) ([]budget.Store
 	return page(found, 0, q.Limit, cloneEvent), ctx.Err()
 }
 
+func (r reader) FindEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
+	found := make(map[budget.EventKey]budget.LockedEvent)
+	for _, key := range keys {
+		e, ok := r.events.Get(eventWith(key))
+		if !ok {
+			continue
+		}
+		corrected, err := r.corrected(key)
+		if err != nil {
+			return nil, err
+		}
+		found[key] = budget.LockedEvent{StoredEvent: cloneEvent(e), Corrected: corrected}
+	}
+	return found, ctx.Err()
+}
+
+// corrected returns what the corrections of an event took away.
+func (r reader) corrected(key budget.EventKey) (usage.Totals, error) {
+	var sum usage.Totals
+	first := &budget.StoredEvent{Subject: usage.Subject{Tenant: key.Tenant}, Corrects: key.ID}
+	for c := range r.corrections.from(first) {
+		if c.Tenant != key.Tenant || c.Corrects != key.ID {
+			break
+		}
+		var err error
+		if sum, err = sum.Sub(c.Totals); err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
+}
+
 func (r reader) Adjustments(ctx context.Context, q budget.AdjustmentQuery) ([]budget.StoredAdjustment, error) {
 	found := slices.SortedFunc(r.adjustments.all(), func(a, b *budget.StoredAdjustment) int {
 		return cmp.Or(strings.Compare(a.Budget, b.Budget), a.Time.Compare(b.Time), strings.Compare(a.ID, b.ID))

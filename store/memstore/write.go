@@ -60,37 +60,12 @@ func (t *tx) ClaimKeys(ctx context.Context, claims []budget.KeyClaim) (map[strin
 }
 
 func (t *tx) LockEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
-	locked := make(map[budget.EventKey]budget.LockedEvent)
-	return locked, t.take(ctx, lockEvents, func() error {
-		for _, key := range keys {
-			e, ok := t.events.Get(eventWith(key))
-			if !ok {
-				continue
-			}
-			corrected, err := t.corrected(key)
-			if err != nil {
-				return err
-			}
-			locked[key] = budget.LockedEvent{StoredEvent: cloneEvent(e), Corrected: corrected}
-		}
-		return nil
+	var locked map[budget.EventKey]budget.LockedEvent
+	err := t.take(ctx, lockEvents, func() (err error) {
+		locked, err = t.FindEvents(ctx, keys)
+		return err
 	})
-}
-
-// corrected returns what the corrections of an event took away.
-func (t *tx) corrected(key budget.EventKey) (usage.Totals, error) {
-	var sum usage.Totals
-	first := &budget.StoredEvent{Subject: usage.Subject{Tenant: key.Tenant}, Corrects: key.ID}
-	for c := range t.corrections.from(first) {
-		if c.Tenant != key.Tenant || c.Corrects != key.ID {
-			break
-		}
-		var err error
-		if sum, err = sum.Sub(c.Totals); err != nil {
-			return sum, err
-		}
-	}
-	return sum, nil
+	return locked, err
 }
 
 func (t *tx) InsertEvents(ctx context.Context, events []budget.StoredEvent) (budget.Inserted, error) {

@@ -15,6 +15,7 @@ func events() section[*test] {
 	return section[*test]{"Events", []rule[*test]{
 		{"LockEvents returns those with these keys", eventsLocked},
 		{"LockEvents returns the sums of their corrections", eventsCorrected},
+		{"FindEvents returns what LockEvents does and waits for nobody", eventsFound},
 		{"InsertEvents stores those whose tenant and id are not taken and returns what stands", eventsTaken},
 		{"InsertEvents returns the catalog's version", eventsVersion},
 		{"they come back as they were given", eventsExact},
@@ -164,6 +165,24 @@ func eventsCorrected(t *test) {
 			}, locked)
 		return err
 	})
+}
+
+func eventsFound(t *test) {
+	original := event("acme", "1", func(e *budget.StoredEvent) { e.Totals = usage.Totals{InputTokens: 10, Requests: 1} })
+	correction := correctionOf(original, "2")
+	t.insert(original, event("other", "1"), correction)
+	keys := []budget.EventKey{correction.Key(), {Tenant: "acme", ID: "unknown"}, original.Key()}
+	t.update(func(tx budget.Tx) error {
+		locked, err := lockEvents(t.Context(), tx, keys...)
+		equal(t, "those with these keys are found while they are locked", locked, read(t, budget.ReadTx.FindEvents, keys))
+		equal(t, "one without an event is absent", 2, len(locked))
+		equal(t, "what was corrected is positive", correction.Totals.Negate(), locked[original.Key()].Corrected)
+		return err
+	})
+	equal(t, "no keys, no events", 0, len(read(t, budget.ReadTx.FindEvents, nil)))
+	found := read(t, budget.ReadTx.FindEvents, keys)
+	clear(found[original.Key()].Labels)
+	equal(t, "what was returned can be changed", original, read(t, budget.ReadTx.FindEvents, keys)[original.Key()].StoredEvent)
 }
 
 // scattered returns events of three tenants, ids and instants, in order.

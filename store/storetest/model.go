@@ -170,6 +170,7 @@ type queries struct {
 	highest      []budget.CounterKey
 	usage        budget.UsageQuery
 	events       budget.EventQuery
+	found        []budget.EventKey
 	reservations budget.ReservationQuery
 	adjustments  budget.AdjustmentQuery
 	tenants      budget.TenantQuery
@@ -187,6 +188,7 @@ type queryAnswers struct {
 	Highest      map[budget.CounterKey]budget.HighestCounter
 	Usage        []budget.UsageRow
 	Events       []budget.StoredEvent
+	Found        map[budget.EventKey]budget.LockedEvent
 	Reservations []budget.StoredReservation
 	Adjustments  []budget.StoredAdjustment
 	Tenants      []budget.Tenant
@@ -205,6 +207,7 @@ func (q queries) answers(t *test) queryAnswers {
 		Highest:      read(t, budget.ReadTx.Highest, q.highest),
 		Usage:        read(t, budget.ReadTx.Usage, q.usage),
 		Events:       read(t, budget.ReadTx.Events, q.events),
+		Found:        read(t, budget.ReadTx.FindEvents, q.found),
 		Reservations: read(t, budget.ReadTx.Reservations, q.reservations),
 		Adjustments:  read(t, budget.ReadTx.Adjustments, q.adjustments),
 		Tenants:      read(t, budget.ReadTx.Tenants, q.tenants),
@@ -517,6 +520,7 @@ func (g *generator) queries() queries {
 			}),
 			Limit: g.IntN(10),
 		},
+		found: g.eventKeys(),
 		reservations: budget.ReservationQuery{
 			Keys:    perhaps(g, func() []budget.ReservationKey { return g.eventKeys() }),
 			Tenant:  perhaps(g, func() *string { return pointer(names()) }),

@@ -85,6 +85,7 @@ func manyRecords(t *test) {
 		equal(t, "all are locked", many, len(locked))
 		return err
 	})
+	equal(t, "all are found", many, len(read(t, budget.ReadTx.FindEvents, keys)))
 	equal(t, "all are taken", many, len(t.insert(events...).Taken))
 	equal(t, "all are found by their ids", many, len(read(t, budget.ReadTx.Adjustments, budget.AdjustmentQuery{Budgets: names, IDs: names})))
 	equal(t, "all are found by their budgets", many, len(read(t, budget.ReadTx.Alerts, budget.AlertQuery{Budgets: names})))

@@ -127,21 +127,29 @@ func (t *tx) InsertEvents(ctx context.Context, events []budget.StoredEvent) (bud
 	return budget.Inserted{Version: version, Taken: taken}, nil
 }
 
+func (r *reader) FindEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
+	return r.withCorrections(ctx, keys, "")
+}
+
 func (t *tx) LockEvents(ctx context.Context, keys []budget.EventKey) (map[budget.EventKey]budget.LockedEvent, error) {
-	standing, err := t.eventsByKey(ctx, keys, t.store.engine.ForUpdate())
+	return t.withCorrections(ctx, keys, t.store.engine.ForUpdate())
+}
+
+func (r *reader) withCorrections(ctx context.Context, keys []budget.EventKey, locking string) (map[budget.EventKey]budget.LockedEvent, error) {
+	standing, err := r.eventsByKey(ctx, keys, locking)
 	if err != nil {
-		return nil, t.step(ctx, err)
+		return nil, r.step(ctx, err)
 	}
 	// After the locks, so that no correction is missed that another transaction made while it held one.
-	corrected, err := t.corrected(ctx, keys)
+	corrected, err := r.corrected(ctx, keys)
 	if err != nil {
-		return nil, t.step(ctx, err)
+		return nil, r.step(ctx, err)
 	}
-	locked := make(map[budget.EventKey]budget.LockedEvent, len(standing))
+	found := make(map[budget.EventKey]budget.LockedEvent, len(standing))
 	for key, e := range standing {
-		locked[key] = budget.LockedEvent{StoredEvent: e, Corrected: corrected[key]}
+		found[key] = budget.LockedEvent{StoredEvent: e, Corrected: corrected[key]}
 	}
-	return locked, nil
+	return found, nil
 }
 
 var eventKeyTypes = []Type{Text, Text}

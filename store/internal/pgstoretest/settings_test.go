@@ -110,7 +110,7 @@ func everything(ctx context.Context, s budget.Store) error {
 	year := period.Bounds{Start: time.UnixMicro(0), End: time.UnixMicro(1 << 50)}
 	acme := map[usage.Dimension]string{usage.Tenant: "acme", "label": ""}
 	return s.View(ctx, func(r budget.ReadTx) error {
-		var errs [14]error
+		var errs [15]error
 		_, errs[0] = r.Catalog(ctx)
 		_, errs[1] = r.Definitions(ctx, []budget.ScopeKey{{Shape: "s"}})
 		_, errs[2] = r.Budgets(ctx, budget.Query{
@@ -135,6 +135,7 @@ func everything(ctx context.Context, s budget.Store) error {
 			Overdue: true, Before: year.End, After: &budget.ReservationKey{}, Limit: 1,
 		})
 		_, errs[13] = r.Reservations(ctx, budget.ReservationQuery{})
+		_, errs[14] = r.FindEvents(ctx, []budget.EventKey{{Tenant: "acme", ID: "e"}})
 		return errors.Join(errs[:]...)
 	})
 }
