@@ -5,10 +5,13 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/invalid"
+	"github.com/purser-go/purser/usage"
 )
 
 func (p *program) events() *cobra.Command {
@@ -27,7 +30,7 @@ func (p *program) events() *cobra.Command {
 	}
 	flags := c.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&key.Tenant, "tenant", "", "only those of this `tenant`; with --id, whose it is")
+	flags.StringVar(&key.Tenant, "tenant", "", "only those of this `tenant`, \"\" being none; with --id, whose it is")
 	flags.StringVar(&key.ID, "id", "", "only the one with this `id`")
 	flags.Var(into(&q.Where, "dimension=value"), "where", "only usage with this `dimension=value`, also of a label; may be repeated")
 	span.register(c, "of all time")
@@ -44,22 +47,49 @@ func (p *program) events() *cobra.Command {
 			}
 			return p.show(e, func(w io.Writer) { printEvent(w, e) })
 		}
-		if key.Tenant != "" {
-			if err := flags.Set("where", "tenant="+key.Tenant); err != nil {
+		if flags.Changed("tenant") {
+			if err := only(&q, key.Tenant); err != nil {
 				return err
 			}
 		}
 		q.Span = span.bounds(nil)
 		t := newGrid("Nothing was recorded.", "time", "tenant", "user", "api_key", "resource", "id", ">tokens in", ">tokens out", ">cache made",
-			">cache read", ">requests", ">runs", ">cost $", "priced by", "corrects")
+			">cache read", ">tokens", ">requests", ">runs", ">cost $", "priced by", "corrects", "marks")
 		t.hideEmpty()
 		return showList(p, l.Events(ctx, q), t, func(e budget.StoredEvent) {
 			t.add(when(e.Time), e.Tenant, e.User, e.APIKey, e.Resource, e.ID,
 				whole(e.Totals.InputTokens), whole(e.Totals.OutputTokens), whole(e.Totals.CacheCreationTokens), whole(e.Totals.CacheReadTokens),
-				whole(e.Totals.Requests), whole(e.Totals.Runs), amount(e.Totals.Cost()), e.PricedBy, e.Corrects)
+				whole(e.Totals.TotalTokens), whole(e.Totals.Requests), whole(e.Totals.Runs), amount(e.Totals.Cost()), e.PricedBy, e.Corrects, marks(e))
 		})
 	})
 	return c
+}
+
+// only restricts a query to the events of a tenant, that of none being "".
+func only(q *budget.EventQuery, tenant string) error {
+	if _, twice := q.Where[usage.Tenant]; twice {
+		return invalid.Field("tenant", "is named by --where too")
+	}
+	if err := (usage.Subject{Tenant: tenant}).Validate(); err != nil {
+		return err
+	}
+	if q.Where == nil {
+		q.Where = make(map[usage.Dimension]string)
+	}
+	q.Where[usage.Tenant] = tenant
+	return nil
+}
+
+// marks says how an event came in, where that is not as usual.
+func marks(e budget.StoredEvent) string {
+	var marks []string
+	if e.Flags&budget.Estimated != 0 {
+		marks = append(marks, "estimated")
+	}
+	if e.Flags&budget.Late != 0 {
+		marks = append(marks, "late")
+	}
+	return strings.Join(marks, ", ")
 }
 
 func printEvent(w io.Writer, e budget.LockedEvent) {
@@ -78,6 +108,7 @@ func printEvent(w io.Writer, e budget.LockedEvent) {
 		{"tokens out", whole(e.Totals.OutputTokens), whole(left.OutputTokens)},
 		{"cache made", whole(e.Totals.CacheCreationTokens), whole(left.CacheCreationTokens)},
 		{"cache read", whole(e.Totals.CacheReadTokens), whole(left.CacheReadTokens)},
+		{"tokens in all", whole(e.Totals.TotalTokens), whole(left.TotalTokens)},
 		{"requests", whole(e.Totals.Requests), whole(left.Requests)},
 		{"runs", whole(e.Totals.Runs), whole(left.Runs)},
 		{"cost $", amount(e.Totals.Cost()), amount(left.Cost())},
@@ -90,5 +121,6 @@ func printEvent(w io.Writer, e budget.LockedEvent) {
 	printField(w, "priced by", e.PricedBy)
 	printField(w, "corrects", e.Corrects)
 	printField(w, "reason", e.Reason)
+	printField(w, "marks", marks(e.StoredEvent))
 	printField(w, "recorded", when(e.RecordedAt))
 }

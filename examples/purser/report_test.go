@@ -209,6 +209,38 @@ e3,2026-08-30T12:00:00Z,zoo,gpt-5,openai,0,0,3
 	})
 }
 
+func TestEventsShowTotalsAndHowTheyCameIn(t *testing.T) {
+	u := newUser(t)
+	u.ok("import", u.write("usage.csv", "id,timestamp,tenant,total_tokens\nt,2026-08-31T12:00:00Z,acme,1234\n"))
+	u.ok("correct", "t", "--tenant", "acme", "--total-tokens", "34", "--reason", "counted twice")
+	u.create("--name", "Acme", "--metric", "tokens", "--limit", "1000", "--scope", "tenant=acme")
+	u.ok("reserve", "--id", "r", "--tenant", "acme", "--input-tokens", "1")
+	u.ok("release", "r", "--tenant", "acme")
+	u.ok("settle", "r", "--tenant", "acme", "--input-tokens", "1")
+	listed := u.ok("events").stdout
+	for _, text := range []string{"marks", " 1,234 ", " -34 ", "late\n"} {
+		if !strings.Contains(listed, text) {
+			t.Errorf("%q is not in\n%s", text, listed)
+		}
+	}
+	shown := u.ok("events", "--tenant", "acme", "--id", "t").stdout + u.ok("events", "--tenant", "acme", "--id", "r").stdout
+	for _, line := range []string{"tokens in all      1,234, after corrections 1,200\n", "marks              late\n"} {
+		if !strings.Contains(shown, line) {
+			t.Errorf("%q is not in\n%s", line, shown)
+		}
+	}
+}
+
+func TestTheTenantOfEventsIsAFlagOfItsOwn(t *testing.T) {
+	u := newUser(t)
+	u.ok("import", u.write("usage.csv", "id,timestamp,tenant\na,2026-08-31T12:00:00Z,acme\nn,2026-08-31T12:00:00Z,\n"))
+	if found := u.ok("events", "--tenant", "", "--json").list(); len(found) != 1 || found[0]["id"] != "n" {
+		t.Errorf("those of no tenant: %v", found)
+	}
+	u.run("events", "--tenant", "acme", "--where", "tenant=zoo").want(exitUsage).says("purser: --tenant: is named by --where too\n")
+	u.run("events", "--tenant", strings.Repeat("x", 1000)).want(exitUsage).says("purser: --tenant: ")
+}
+
 func TestEventsArePrunedAndReportsStay(t *testing.T) {
 	onEachDatabase(t, func(t *testing.T, u user) {
 		licensed(t, u)
