@@ -278,7 +278,7 @@ func (m *fleet) roomy(p *process, r budget.Request) string {
 	}
 	figures := "by its budgets"
 	for _, v := range decision.Verdicts {
-		key := budget.CounterKey{Budget: v.Budget.ID, Value: v.Value.Key(), Start: v.Budget.Schedule.Bounds(p.now).Start.UnixMicro()}
+		key := budget.CounterKey{Budget: v.Budget.ID, Value: v.Value.Key(), Start: v.Budget.Schedule.Bounds(decision.At).Start.UnixMicro()}
 		taken, limit := m.taken(key, func(*process) bool { return true }), v.Budget.Limit.IntPart()
 		if v.Budget.Enforcement == budget.Hard && (taken >= limit || taken+r.Estimate.InputTokens > limit) {
 			return ""
