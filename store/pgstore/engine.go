@@ -24,6 +24,7 @@ type engine struct {
 	begin        [4]string // by bunstore.Access
 	fence        [2]string // by budget.FenceMode
 	take         string
+	takeOverdue  string
 	look         string
 	insertEvents string
 	apply        []string // by the parts of it, a bit for each
@@ -54,7 +55,7 @@ func newEngine(schema string) *engine {
 		bunstore.WriteShared:    readWrite + "; " + e.fence[budget.Shared],
 		bunstore.WriteExclusive: readWrite + "; SET LOCAL lock_timeout = '%dms'; " + e.fence[budget.Exclusive],
 	}
-	e.take, e.look = takeText(e), lookText(e)
+	e.take, e.takeOverdue, e.look = takeText(e), takeOverdueText(e), lookText(e)
 	e.apply = make([]string, 1<<len(parts))
 	for does := range e.apply {
 		e.apply[does] = applyText(e, does)
@@ -63,7 +64,7 @@ func newEngine(schema string) *engine {
 		" ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id)" +
 		" SELECT version, CASE WHEN (SELECT count(*) FROM inserted) < cardinality($1::text[])" +
 		" THEN (SELECT COALESCE(json_agg(json_build_array(tenant, id)), '[]')::text FROM inserted) END" +
-		" FROM " + e.Table("purser_catalog")
+		e.catalog()
 	return e
 }
 
@@ -102,6 +103,11 @@ func keysText(others int) string {
 // addingText returns what makes an INSERT add to the rows that stand.
 func addingText[R any](columns []bunstore.Column[R], key int) string {
 	return " ON CONFLICT (" + bunstore.Names(columns[:key]) + ") DO UPDATE SET " + bunstore.Sums(columns[key:])
+}
+
+// catalog is where a statement reads the catalog's one row from. That there is but one is told to the planner.
+func (e *engine) catalog() string {
+	return " FROM (SELECT version FROM " + e.Table("purser_catalog") + " WHERE id = 1) AS catalog"
 }
 
 func (*engine) Bun() schema.Dialect { return pgdialect.New() }

@@ -10,15 +10,22 @@ import (
 	"github.com/purser-go/purser/store/internal/bunstore"
 )
 
-// takeText returns the statement that locks reservations and reads them. Its arguments are the tenants, the ids and how
-// many overdue ones to take.
+// takeText returns the statement that locks reservations and reads them. Its arguments are the tenants and the ids.
+func takeText(e *engine) string {
+	names := bunstore.Names(bunstore.ReservationColumns)
+	return "SELECT version, " + now + ", FALSE, " + zeros(bunstore.ReservationColumns) + e.catalog() +
+		" UNION ALL SELECT NULL, NULL, NULL, found.* FROM (" + keysText(0) + ") AS given" + e.lookingUp(names, "")
+}
+
+// takeOverdueText returns the statement that takes overdue reservations beside those that are asked for. Its arguments are the
+// tenants, the ids and how many overdue ones to take.
 //
 // Which are overdue is known only of the moment before they are locked. One that another transaction had locked may have
 // been settled, given back or extended since. After the wait Postgres looks at the row as it is then, and leaves it out if
 // it is gone or does not meet the condition any more. So one that nobody asked for by its key is returned only if it is
 // overdue still, by the same reading of the clock as all others. Where as many as were wanted had been found, others may
 // be overdue behind those that were left out: such an answer is overtaken.
-func takeText(e *engine) string {
+func takeOverdueText(e *engine) string {
 	const overdue = "state = 0 AND expires_at <= (SELECT now FROM clock)"
 	names := bunstore.Names(bunstore.ReservationColumns)
 	return "WITH clock AS MATERIALIZED (SELECT " + now + " AS now)," +
@@ -30,7 +37,7 @@ func takeText(e *engine) string {
 		" taken AS MATERIALIZED (SELECT named, found.* FROM (SELECT tenant, id, named FROM candidates ORDER BY " + eventOrder + ") AS given" +
 		e.lookingUp(names, " AND (given.named OR "+overdue+")") + ")" +
 		" SELECT version, now, (SELECT count(*) FROM overdue) = $3 AND (SELECT count(*) FROM taken WHERE NOT named) < $3, " +
-		zeros(bunstore.ReservationColumns) + " FROM clock, " + e.Table("purser_catalog") +
+		zeros(bunstore.ReservationColumns) + e.catalog() + ", clock" +
 		" UNION ALL SELECT NULL, NULL, NULL, " + names + " FROM taken"
 }
 
@@ -58,7 +65,11 @@ func zeros[R any](columns []bunstore.Column[R]) string {
 var zero = map[bunstore.Type]string{bunstore.Text: "''", bunstore.Integer: "0", bunstore.Bytes: "''::bytea", bunstore.Boolean: "FALSE"}
 
 func (e *engine) taking(keys []budget.ReservationKey, overdue int) (text string, args []any) {
-	return e.take, append(arrays(bunstore.KeyColumns, keys), int64(max(overdue, 0)))
+	args = arrays(bunstore.KeyColumns, keys)
+	if overdue <= 0 {
+		return e.take, args
+	}
+	return e.takeOverdue, append(args, int64(overdue))
 }
 
 // scanTaken reads a row of the answer.

@@ -3,14 +3,19 @@ package pgstoretest
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/pgtest"
 	"github.com/purser-go/purser/internal/sqltest"
+	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/store/pgstore"
+	"github.com/purser-go/purser/usage"
 )
 
 // Reservations come and go within seconds, while rows are counted once a minute and plans are kept until then. So whatever
@@ -29,6 +34,10 @@ func TestReservationsAreLookedUp(t *testing.T) {
 	statements := map[string]func(ctx context.Context, tx budget.Tx) error{
 		"taken": func(ctx context.Context, tx budget.Tx) error {
 			_, err := tx.TakeReservations(ctx, keys, 1000)
+			return err
+		},
+		"taken by their keys alone": func(ctx context.Context, tx budget.Tx) error {
+			_, err := tx.TakeReservations(ctx, keys, 0)
 			return err
 		},
 		"deleted": func(ctx context.Context, tx budget.Tx) error {
@@ -65,6 +74,88 @@ func TestReservationsAreLookedUp(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What Postgres takes for long work it compiles first, which takes milliseconds. How long it takes something for depends on
+// what it believes of tables that it has never counted, and it counts small ones never.
+func TestNothingIsWorthCompiling(t *testing.T) {
+	wire, db := sqltest.Connect(t, "pgx", pgtest.URL(t))
+	if err := pgstore.Migrate(t.Context(), db, nil); err != nil {
+		t.Fatal(err)
+	}
+	store, err := pgstore.New(db, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger := budget.NewLedger(store, nil)
+	made, err := ledger.Create(t.Context(), budget.Budget{Name: "a", Metric: usage.Tokens, Limit: decimal.New(1, 6), Schedule: period.Monthly})
+	if err != nil {
+		t.Fatal(err)
+	}
+	amounts := usage.Amounts{InputTokens: 10}
+	request := budget.Request{Estimate: amounts}
+	for name, do := range map[string]func(ctx context.Context) error{
+		"record": func(ctx context.Context) error {
+			_, err := ledger.Record(ctx, usage.Event{ID: usage.NewID(), Amounts: amounts})
+			return err
+		},
+		"check": func(ctx context.Context) error {
+			_, err := ledger.Check(ctx, request)
+			return err
+		},
+		"reserve and settle": func(ctx context.Context) error {
+			res, err := ledger.Reserve(ctx, request)
+			if err != nil {
+				return err
+			}
+			return res.Settle(ctx, amounts)
+		},
+		"status": func(ctx context.Context) error {
+			_, err := ledger.Status(ctx, made.ID, nil)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wire.Sent()
+			if err := do(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			explained := 0
+			for _, s := range wire.Sent() {
+				if !strings.HasPrefix(s.Text, "SELECT") && !strings.HasPrefix(s.Text, "WITH") {
+					continue
+				}
+				explained++
+				if cost := cost(t, db, s); cost > compiledAbove/10 {
+					t.Errorf("planned at a cost of %.0f, and compiled above %d: %s", cost, compiledAbove, s.Text)
+				}
+			}
+			if explained == 0 {
+				t.Error("nothing was sent")
+			}
+		})
+	}
+}
+
+// compiledAbove is what Postgres has for jit_above_cost unless it is told otherwise.
+const compiledAbove = 100_000
+
+// cost returns what Postgres takes a statement to cost, in its own unit.
+func cost(t *testing.T, db *sql.DB, s sqltest.Statement) float64 {
+	t.Helper()
+	var text []byte
+	if err := db.QueryRowContext(t.Context(), "EXPLAIN (FORMAT JSON) "+s.Text, s.Args...).Scan(&text); err != nil {
+		t.Fatal(err)
+	}
+	var plans []struct {
+		Plan struct {
+			Cost float64 `json:"Total Cost"`
+		}
+	}
+	if err := json.Unmarshal(text, &plans); err != nil {
+		t.Fatal(err)
+	}
+	return plans[0].Plan.Cost
 }
 
 const fillReservations = `INSERT INTO purser_reservations
