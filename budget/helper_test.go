@@ -14,18 +14,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/shopspring/decimal"
-	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
 	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/leak"
 	"github.com/purser-go/purser/internal/soak"
 	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/store/memstore"
 	"github.com/purser-go/purser/usage"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 var allTime = period.Bounds{Start: usage.MinTime, End: usage.EndTime}
 

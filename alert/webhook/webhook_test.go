@@ -20,15 +20,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/shopspring/decimal"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
-	"go.uber.org/goleak"
 
 	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/alert/webhook"
+	"github.com/purser-go/purser/internal/leak"
 	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/usage"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 var (
 	noon = time.Date(2026, time.March, 10, 12, 0, 0, 0, time.UTC)

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
+	"github.com/purser-go/purser/internal/leak"
 	"github.com/purser-go/purser/internal/pgtest"
 )
 
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		launchAndWait()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leak.VerifyTestMain(m)
 }
 
 func TestEachTestHasASchemaOfItsOwn(t *testing.T) {

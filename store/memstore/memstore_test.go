@@ -8,14 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/leak"
 	"github.com/purser-go/purser/store/memstore"
 	"github.com/purser-go/purser/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 func TestStore(t *testing.T) {
 	storetest.Run(t, func(*testing.T) budget.Store { return memstore.New(nil) })

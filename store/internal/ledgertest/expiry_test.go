@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/leak"
 	"github.com/purser-go/purser/store/memstore"
 )
 
@@ -178,7 +179,7 @@ func TestRunGivesBackWhatIsOverdue(t *testing.T) {
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run returned %v, want that its context ended", err)
 		}
-		goleak.VerifyNone(t, running, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
+		leak.VerifyNone(t, running, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
 	})
 }
 

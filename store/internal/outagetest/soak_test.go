@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/leak"
 	"github.com/purser-go/purser/internal/pgtest"
 	"github.com/purser-go/purser/internal/soak"
 	"github.com/purser-go/purser/period"
@@ -93,7 +94,7 @@ func (s *soaked) runOpened(leases *budget.LeaseOptions, url string) {
 	if err := opened.Close(); err != nil {
 		s.Error(err)
 	}
-	goleak.VerifyNone(s, before)
+	leak.VerifyNone(s, before)
 	for s.connections() > 0 { // the server may need a moment, and the test has an end
 	}
 }
@@ -131,7 +132,7 @@ func (s *soaked) run(leases *budget.LeaseOptions, of budget.Store) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		s.Errorf("Run ended with %v", err)
 	}
-	goleak.VerifyNone(s, before, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
+	leak.VerifyNone(s, before, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
 	s.Logf("%d KiB more are in use than after the first operations, %d reservations from memory", growth>>10, s.leased.Load())
 }
 

@@ -5,15 +5,14 @@ import (
 	"database/sql"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"github.com/purser-go/purser/internal/leak"
 	"github.com/purser-go/purser/internal/pgtest"
 	"github.com/purser-go/purser/internal/sqltest"
 	"github.com/purser-go/purser/store/pgstore"
 	"github.com/purser-go/purser/store/pgstore/pgxpipe"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 // A sqlState is an error with a code, as the driver has them.
 type sqlState string

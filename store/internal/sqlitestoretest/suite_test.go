@@ -7,17 +7,17 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
 	_ "modernc.org/sqlite"
 
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/internal/leak"
 	"github.com/purser-go/purser/internal/sqltest"
 	"github.com/purser-go/purser/store"
 	"github.com/purser-go/purser/store/sqlitestore"
 	"github.com/purser-go/purser/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.VerifyTestMain(m) }
 
 const settings = "?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_txlock=immediate"
 
