@@ -15,12 +15,8 @@ import (
 )
 
 const (
-	// How long one transaction may take. A store that does not answer is told by then.
+	// How long one transaction may take, unless a test says otherwise. A store that does not answer is told by then.
 	flushTimeout = time.Second
-
-	// A call waits for the transaction that is under way and for its own; one that settles by key looks for the reservation
-	// before. The rest is for a machine that has other things to do.
-	longestCall = 3*flushTimeout + 5*time.Second
 
 	// After so long without what a test waits for, it is lost.
 	longestWait = 60 * time.Second
@@ -34,6 +30,7 @@ type callers struct {
 	name    string
 	ledger  *budget.Ledger
 	leases  bool
+	flush   time.Duration // how long one transaction may take
 	group   sync.WaitGroup
 	news    chan struct{} // something has changed
 	stopped chan struct{}
@@ -75,9 +72,9 @@ const (
 )
 
 // call makes callers of a ledger call until the test ends or they are stopped.
-func call(t tester, name string, ledger *budget.Ledger, leases bool) *callers {
+func call(t tester, name string, ledger *budget.Ledger, leases bool, flush time.Duration) *callers {
 	c := &callers{
-		tester: t, name: name, ledger: ledger, leases: leases,
+		tester: t, name: name, ledger: ledger, leases: leases, flush: flush,
 		news: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	for g := range goroutines {
@@ -105,12 +102,7 @@ func (c *callers) stop() told {
 }
 
 func (c *callers) work(g int) {
-	for i := 0; c.Context().Err() == nil; i++ {
-		select {
-		case <-c.stopped:
-			return
-		default:
-		}
+	for i := 0; c.Context().Err() == nil && !c.stopping(); i++ {
 		w := work{callers: c, caller: g, givesUp: i/5%2 == 0}
 		w.key = budget.EventKey{Tenant: fmt.Sprintf("t%d", i%3), ID: fmt.Sprintf("%s-%d-%d", c.name, g, i)}
 		switch (g + i) % 5 {
@@ -221,14 +213,14 @@ func (w work) send(what string, givesUp bool, do func(context.Context) error) bo
 // once calls do, and fails the test if it takes too long or says what a caller can't act on.
 func (w work) once(what string, do func(context.Context) error) error {
 	ctx := w.Context()
-	if w.caller == impatient {
+	if w.caller == impatient && !w.stopping() {
 		patient, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()
 		ctx = patient
 	}
 	started := time.Now()
 	err := do(ctx)
-	if took := time.Since(started); took > longestCall {
+	if took := time.Since(started); took > w.longestCall() {
 		w.Errorf("%s took %v, error %v", what, took, err)
 	}
 	itsTime := ctx.Err() != nil && errors.Is(err, ctx.Err())
@@ -237,6 +229,21 @@ func (w work) once(what string, do func(context.Context) error) error {
 	}
 	w.tell(w.caller, err)
 	return err
+}
+
+// longestCall is how long a call may take. It waits for the transaction that is under way and for its own; one that settles by
+// key looks for the reservation before. The rest is for a machine that has other things to do.
+func (c *callers) longestCall() time.Duration { return 3*c.flush + 5*time.Second }
+
+// stopping reports whether callers are to stop. Then the impatient one waits too: on a slow machine it would never learn what
+// came of its last call.
+func (c *callers) stopping() bool {
+	select {
+	case <-c.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 // sayable reports whether an error is one that a caller meets while the store is away.

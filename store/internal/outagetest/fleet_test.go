@@ -32,22 +32,28 @@ func launch(t *testing.T, url string) *fleet {
 // launchOn lets callers work on two stores with the same tables, which have budgets.
 func launchOn(t *testing.T, one, other budget.Store) *fleet {
 	t.Helper()
+	return launchPatient(t, flushTimeout, one, other)
+}
+
+// launchPatient is launchOn with ledgers one transaction of which may take so long.
+func launchPatient(t *testing.T, flush time.Duration, one, other budget.Store) *fleet {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	f := &fleet{T: t, rest: func() { stop(); running.Wait() }}
 	t.Cleanup(f.rest)
-	f.asking = callUntil(ctx, t, &running, "asking", one, nil)
-	f.leasing = callUntil(ctx, t, &running, "leasing", other, &budget.LeaseOptions{TTL: 2 * time.Second})
+	f.asking = callUntil(ctx, t, &running, "asking", one, nil, flush)
+	f.leasing = callUntil(ctx, t, &running, "leasing", other, &budget.LeaseOptions{TTL: 2 * time.Second}, flush)
 	f.goOn()
 	return f
 }
 
 // callUntil lets callers work, and the ledger's Run until ctx ends.
-func callUntil(ctx context.Context, t tester, running *sync.WaitGroup, name string, s budget.Store, leases *budget.LeaseOptions) *callers {
+func callUntil(ctx context.Context, t tester, running *sync.WaitGroup, name string, s budget.Store, leases *budget.LeaseOptions, flush time.Duration) *callers {
 	var c *callers
 	ready := make(chan struct{})
 	ledger := budget.NewLedger(s, &budget.Options{
-		FlushTimeout: flushTimeout, SweepInterval: flushTimeout, Leases: leases,
+		FlushTimeout: flush, SweepInterval: flushTimeout, Leases: leases,
 		OnError: func(err error) {
 			<-ready
 			c.hear(err)
@@ -58,7 +64,7 @@ func callUntil(ctx context.Context, t tester, running *sync.WaitGroup, name stri
 			t.Errorf("Run ended with %v", err)
 		}
 	})
-	c = call(t, name, ledger, leases != nil)
+	c = call(t, name, ledger, leases != nil, flush)
 	close(ready)
 	return c
 }

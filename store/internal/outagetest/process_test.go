@@ -108,7 +108,7 @@ func (p *server) work(name string) {
 	var err error
 	p.store, err = store.Open(p.ctx, p.url, nil)
 	p.must(err)
-	p.callers = callUntil(p.ctx, p, &p.running, name, p.store, nil)
+	p.callers = callUntil(p.ctx, p, &p.running, name, p.store, nil, flushTimeout)
 }
 
 // lock takes the right to write to a SQLite file.
