@@ -86,7 +86,7 @@ func address(password string, port int) string {
 // onFreePort lets start start something. Another process may take the port between the look and the start.
 func onFreePort(start func(port int) error) (err error) {
 	for range 3 {
-		if err = start(freePort()); err == nil {
+		if err = start(FreePort()); err == nil {
 			return nil
 		}
 	}
@@ -124,9 +124,10 @@ func (s *Server) Close() error { return s.keeper.close() }
 // MakeDir makes an empty folder that is the server's own, and goes with it.
 func (s *Server) MakeDir(name string) (path string, err error) { return s.keeper.makeDir(name) }
 
-// freePort returns a port that nobody listens on, from below the range that systems take the ports of outgoing
-// connections from: those would take the port of a killed server before it starts again.
-func freePort() int {
+// FreePort returns a port that nobody listens on, from below the range that systems take ports from by themselves, for
+// outgoing connections and for whoever does not say which: those would take the port of a killed server before it starts
+// again.
+func FreePort() int {
 	for {
 		port := 20000 + mathrand.IntN(10000)
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))

@@ -2,11 +2,14 @@ package outagetest
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"net/url"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/purser-go/purser/internal/pgtest"
 )
 
 // A proxy stands between a ledger and its server. What it does to what passes is changed while they work.
@@ -45,7 +48,7 @@ func throughProxy(t *testing.T, address string) *proxy {
 	}
 	p := &proxy{T: t, server: u.Host, open: make(map[*link]bool)}
 	p.healthy = sync.NewCond(&p.mu)
-	p.listen("127.0.0.1:0")
+	p.listen(fmt.Sprintf("127.0.0.1:%d", pgtest.FreePort()))
 	u.Host = p.listener.Addr().String()
 	p.url = u.String()
 	t.Cleanup(p.close)
