@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"testing"
-	"time"
 
 	"github.com/purser-go/purser/budget"
 )
@@ -163,13 +162,35 @@ func (k Kit[S]) viewLost(tt *testing.T) {
 
 func (k Kit[S]) stayingAway(tt *testing.T) {
 	t := k.trial(tt)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	t.wire.always("BEGIN", errLost)
+	ctx := &limited{t.Context(), make(chan struct{})}
+	tries := 0
+	t.wire.always("BEGIN", func() error {
+		if tries++; tries == 3 {
+			close(ctx.up)
+		}
+		return errLost
+	})
 	err := t.store.Update(ctx, func(tx budget.Tx) error { return tx.Fence(ctx, budget.Shared) })
 	t.is(err, budget.ErrUnavailable)
 	t.is(err, context.DeadlineExceeded)
 	t.is(err, errLost)
+}
+
+// A limited context is one whose time is up when a test says so, however long the machine takes to come there.
+type limited struct {
+	context.Context
+	up chan struct{}
+}
+
+func (l *limited) Done() <-chan struct{} { return l.up }
+
+func (l *limited) Err() error {
+	select {
+	case <-l.up:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
 }
 
 func (k Kit[S]) stepEnded(tt *testing.T) {

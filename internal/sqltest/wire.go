@@ -64,13 +64,13 @@ func (w *Wire) failing(prefix string, before, after error) {
 	}
 }
 
-// always sets that statements that begin with prefix fail before they are sent.
-func (w *Wire) always(prefix string, err error) {
+// always sets that statements that begin with prefix fail before they are sent, each as fail says.
+func (w *Wire) always(prefix string, fail func() error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fail = func(statement string) (before, after error) {
 		if strings.HasPrefix(statement, prefix) {
-			return err, nil
+			return fail(), nil
 		}
 		return nil, nil
 	}
