@@ -76,7 +76,7 @@ func takeOverdue(ctx context.Context, tx budget.Tx) (budget.Taken, error) {
 // untilOneWaits returns once a session waits for the lock of a row.
 func untilOneWaits(t *testing.T, db *sql.DB) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; <-time.After(time.Millisecond) {
 		var waiting bool
 		err := db.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_locks w JOIN pg_locks t USING (pid)
 			WHERE NOT w.granted AND t.relation = 'purser_reservations'::regclass)`).Scan(&waiting)
