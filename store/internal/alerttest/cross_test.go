@@ -15,6 +15,7 @@ import (
 	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/soak"
+	"github.com/purser-go/purser/period"
 )
 
 // Each process records five events of 5 tokens for the round's user, all four at the same moment, and delivers what there is
@@ -22,7 +23,7 @@ import (
 func TestFourProcessesThatCrossTheSameThresholdsAtTheSameMomentAlertOnce(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		ledger := budget.NewLedger(d.store, nil)
-		perUser(t, ledger)
+		perUser(t, ledger, period.Lifetime)
 		rounds := soak.Count(t, "rounds of four processes", d.usual, 1000)
 		var all []*process
 		for range processes {

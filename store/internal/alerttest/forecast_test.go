@@ -10,6 +10,7 @@ import (
 
 	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
+	"github.com/purser-go/purser/period"
 )
 
 // Four processes look for forecasts at the same time until all are made. Each user's is made once, and nothing goes wrong on
@@ -18,7 +19,7 @@ func TestFourProcessesMakeEachForecastOnce(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		now := time.Date(2026, time.March, 10, 12, 0, 0, 0, time.UTC)
 		ledger := budget.NewLedger(d.store, &budget.Options{Now: func() time.Time { return now }})
-		perUser(t, ledger)
+		perUser(t, ledger, period.Monthly)
 		const users = 40
 		for i := range users {
 			tokens := int64(50) // 163 at the end of the month

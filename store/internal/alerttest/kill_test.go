@@ -23,6 +23,7 @@ import (
 	"github.com/purser-go/purser/alert/webhook"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/soak"
+	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/usage"
 )
 
@@ -122,7 +123,7 @@ func TestKilledDispatchersLoseNothing(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, d database) {
 		r, server := misbehaving(t)
 		ledger := budget.NewLedger(d.store, nil)
-		perUser(t, ledger)
+		perUser(t, ledger, period.Lifetime)
 		var all []*process
 		for range processes {
 			all = append(all, begin(t, task{URL: d.url, Receiver: server}))
@@ -228,7 +229,7 @@ func TestASinkThatFailsForOneLineKeepsNoOtherWaiting(t *testing.T) {
 		ledger := budget.NewLedger(d.store, &budget.Options{
 			Now: func() time.Time { now = now.Add(time.Millisecond); return now },
 		})
-		perUser(t, ledger)
+		perUser(t, ledger, period.Lifetime)
 		for i, step := range []struct {
 			user   string
 			tokens int64

@@ -22,6 +22,7 @@ import (
 	"github.com/purser-go/purser/alert"
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/internal/pgtest"
+	"github.com/purser-go/purser/period"
 	"github.com/purser-go/purser/store"
 	"github.com/purser-go/purser/usage"
 )
@@ -189,11 +190,13 @@ func untilTold(ctx context.Context) context.Context {
 	return ctx
 }
 
-// perUser creates a budget of 100 tokens for each user.
-func perUser(t *testing.T, l *budget.Ledger) {
+// perUser creates a budget of 100 tokens for each user. But for forecasts it is one for ever: a test may meet the end of a
+// month.
+func perUser(t *testing.T, l *budget.Ledger, s period.Schedule) {
 	t.Helper()
 	_, err := l.Create(t.Context(), budget.Budget{
 		ID: "b", Name: "Each user", Metric: usage.Tokens, Limit: decimal.NewFromInt(100), Scope: budget.Scope{usage.User: budget.Each},
+		Schedule: s,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +228,8 @@ func settled(t *testing.T, l *budget.Ledger) {
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("%d deliveries are waiting, one of them %+v", len(waiting), waiting[0])
+			t.Fatalf("%d alerts are not routed and %d deliveries are waiting, such as %+v and %+v",
+				len(unrouted), len(waiting), unrouted[:min(1, len(unrouted))], waiting[:min(1, len(waiting))])
 		case <-ticker.C:
 		}
 	}
