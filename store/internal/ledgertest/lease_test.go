@@ -164,7 +164,7 @@ func (m *sale) check(all bool) {
 // leaseUntilAllIsUsed is a process that reserves and settles with many goroutines, until all of the budget "hot" is used. It
 // prints now and then how many were admitted.
 func leaseUntilAllIsUsed(ctx context.Context, mine task, s budget.Store) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute) // so that it ends if nobody listens any more
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute) // so that it ends if nobody listens any more
 	defer cancel()
 	b := &buyer{task: mine}
 	b.ledger = budget.NewLedger(s, &budget.Options{Leases: mine.Leases, OnError: b.onError})
