@@ -17,8 +17,9 @@ const (
 	// not; none fails that should pass.
 	moment = 50 * time.Millisecond
 
-	// longMoment is how long what need not wait takes at the most, on a machine that is busy with other things too.
-	longMoment = time.Second
+	// others is how many transactions come and go that need not wait, while one is watched that should. A machine that is
+	// busy with other things, or stands still, keeps them too.
+	others = 20
 
 	// patience is how long a test waits for something that must happen.
 	patience = 30 * time.Second
@@ -80,16 +81,40 @@ func waits(t *test, rule string, done <-chan error) {
 func (t *test) startUntilItWaits(rule string, fn func(tx budget.Tx) error) <-chan error {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < patience; {
-		done := t.start(func(tx budget.Tx) error { return errors.Join(fn(tx), errRolledBack) })
+		entered := make(chan struct{}, 1)
+		done := t.start(func(tx budget.Tx) error {
+			offer(entered)
+			return errors.Join(fn(tx), errRolledBack)
+		})
 		select {
-		case err := <-done:
-			fails(t, "rows that nobody has taken are not waited for", errRolledBack, err)
-		case <-time.After(longMoment):
+		case <-entered: // it has a connection, which may have taken a while
+		case <-time.After(patience):
+			t.Fatalf("Update: fn was not called for %v", patience)
+		}
+		if !t.outlasted(done) {
 			return done
 		}
+		fails(t, "rows that nobody has taken are not waited for", errRolledBack, <-done)
 	}
 	t.Fatalf("not so: %s: it did not wait for %v", rule, patience)
 	return nil
+}
+
+// outlasted reports whether others that need not wait outlast something that was started.
+func (t *test) outlasted(done <-chan error) bool {
+	t.Helper()
+	for range others {
+		err := t.store.Update(t.Context(), func(tx budget.Tx) error {
+			_, err := insert(t.Context(), tx, event("other", "1"))
+			return errors.Join(err, errRolledBack)
+		})
+		fails(t, "one that takes what nobody else does need not wait", errRolledBack, err)
+		<-time.After(moment / 5)
+		if len(done) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // ends reports a breach of rule unless something that was started ends without an error.
