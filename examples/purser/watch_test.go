@@ -19,7 +19,7 @@ import (
 	"github.com/purser-go/purser/alert"
 )
 
-// watched is what a running purser watch has written so far.
+// watched is what a running purser has written so far.
 type watched struct {
 	t       *testing.T
 	command *exec.Cmd
@@ -83,9 +83,14 @@ func (w *watched) interrupt() string {
 	return w.written()
 }
 
-func (u user) watchOnTerminal(size *pty.Winsize, args ...string) *watched {
+func (u user) watchOnTerminal(size *pty.Winsize) *watched {
 	u.t.Helper()
-	c := u.command(append([]string{"watch", "--every", "50ms"}, args...)...)
+	return u.startOnTerminal(size, "watch", "--every", "50ms")
+}
+
+func (u user) startOnTerminal(size *pty.Winsize, args ...string) *watched {
+	u.t.Helper()
+	c := u.command(args...)
 	terminal, err := pty.StartWithSize(c, size)
 	if err != nil {
 		u.t.Fatal(err)
