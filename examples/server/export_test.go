@@ -5,9 +5,11 @@ import (
 	"encoding/csv"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -127,11 +129,12 @@ func (s *stubborn) View(ctx context.Context, fn func(budget.ReadTx) error) error
 // hours is how many lines exporting exports.
 const hours = 1500
 
-// exporting starts a server, whose requests and answers have so much time, that exports so many lines, of which the second
-// read does what then says, and asks it for them.
-func exporting(t *testing.T, timeout time.Duration, then func(context.Context) error) (*world, *http.Response) {
+// exporting starts a server that exports so many lines, of which the second read does what then says, and asks it for them.
+func exporting(t *testing.T, then func(context.Context, *timed) error) (*world, *http.Response) {
 	t.Helper()
-	s := &stubborn{then: then}
+	server := httptest.NewUnstartedServer(nil)
+	connections := &timed{Listener: server.Listener}
+	s := &stubborn{then: func(ctx context.Context) error { return then(ctx, connections) }}
 	var c config
 	w := newWorld(t, func(given *config) {
 		s.Store = given.Store
@@ -147,8 +150,8 @@ func exporting(t *testing.T, timeout time.Duration, then func(context.Context) e
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, timeout
+	server.Config.Handler, server.Listener = handler, connections
+	server.Config.ReadTimeout, server.Config.WriteTimeout = time.Minute, time.Minute
 	server.Start()
 	t.Cleanup(server.Close)
 	s.left = 3 // the months, then 500 hours at a time
@@ -165,8 +168,65 @@ func exporting(t *testing.T, timeout time.Duration, then func(context.Context) e
 	return w, answered
 }
 
+// timed listens for one connection, and knows the time that its server gives it.
+type timed struct {
+	net.Listener
+
+	mu          sync.Mutex
+	conn        net.Conn
+	read, write bool // there is such a time
+}
+
+func (l *timed) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conn = c
+	return &timedConn{c, l}, nil
+}
+
+// pass lets all the time pass that the server gave the connection so far.
+func (l *timed) pass() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	if l.read {
+		errs = append(errs, l.conn.SetReadDeadline(time.Unix(1, 0)))
+	}
+	if l.write {
+		errs = append(errs, l.conn.SetWriteDeadline(time.Unix(1, 0)))
+	}
+	return errors.Join(errs...)
+}
+
+type timedConn struct {
+	net.Conn
+	of *timed
+}
+
+func (c *timedConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+func (c *timedConn) SetReadDeadline(t time.Time) error {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.of.read = !t.IsZero()
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *timedConn) SetWriteDeadline(t time.Time) error {
+	c.of.mu.Lock()
+	defer c.of.mu.Unlock()
+	c.of.write = !t.IsZero()
+	return c.Conn.SetWriteDeadline(t)
+}
+
 func TestAnExportThatFailsMidwayIsBrokenOff(t *testing.T) {
-	w, a := exporting(t, time.Minute, func(context.Context) error { return budget.ErrUnavailable })
+	w, a := exporting(t, func(context.Context, *timed) error { return budget.ErrUnavailable })
 	text, err := io.ReadAll(a.Body)
 	if a.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || len(text) == 0 {
 		t.Errorf("%d, %d bytes and %v: want an unexpected end", a.StatusCode, len(text), err)
@@ -180,14 +240,11 @@ func TestAnExportThatFailsMidwayIsBrokenOff(t *testing.T) {
 
 // An export may last longer than the server gives other requests and answers.
 func TestAnExportHasTheTimeThatItTakes(t *testing.T) {
-	const timeout = 50 * time.Millisecond
-	_, a := exporting(t, timeout, func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(4 * timeout): // it is real time that must not matter
-			return nil
+	_, a := exporting(t, func(ctx context.Context, connections *timed) error {
+		if err := connections.pass(); err != nil {
+			return err
 		}
+		return ctx.Err()
 	})
 	text, err := io.ReadAll(a.Body)
 	if err != nil || strings.Count(string(text), "\n") != hours {
