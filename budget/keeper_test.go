@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -786,7 +787,7 @@ func settledAt(t testing.TB, r *budget.Reservation, n int64) {
 // eventually waits until something is so.
 func eventually(t testing.TB, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); runtime.Gosched() {
+	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come about")
 		}
@@ -880,7 +881,7 @@ func TestWhileTheStoreIsAwayALeaseGoesOn(t *testing.T) {
 	p.verified()
 }
 
-// What follows is Run itself, on real clocks.
+// What follows is Run itself: on real clocks, and in a bubble where it matters how long something takes.
 
 // running runs the ledger until the test, or stop, ends it.
 func running(t testing.TB, l *budget.Ledger) (stop func()) {
@@ -902,7 +903,7 @@ func leasing(t testing.TB, s budget.Store, o budget.LeaseOptions, onError func(e
 	if onError == nil {
 		onError = func(err error) { t.Error(err) }
 	}
-	l := budget.NewLedger(s, &budget.Options{Leases: &o, OnError: onError, CloseTimeout: time.Second})
+	l := budget.NewLedger(s, &budget.Options{Leases: &o, OnError: onError, CloseTimeout: time.Minute})
 	b, err := l.Create(t.Context(), withDefaults(budget.Budget{Limit: dec("100000")}))
 	if err != nil {
 		t.Fatal(err)
@@ -970,70 +971,84 @@ func TestRunKeepsLeases(t *testing.T) {
 		}
 	})
 	t.Run("renews them while they are used", func(t *testing.T) {
-		const ttl = time.Second
-		l, b := leasing(t, memstore.New(nil), budget.LeaseOptions{TTL: ttl}, nil)
-		running(t, l)
-		admitted(t, l, one(10))
-		expires := func() time.Time {
-			leases, err := l.Reservations(t.Context(), budget.ReservationQuery{Budget: b.ID, States: []budget.ReservationState{budget.Open}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, r := range leases {
-				if r.Lease {
-					return r.Expires
+		synctest.Test(t, func(t *testing.T) {
+			const ttl = time.Second
+			l, b := leasing(t, memstore.New(nil), budget.LeaseOptions{TTL: ttl}, nil)
+			running(t, l)
+			admitted(t, l, one(10))
+			expires := func() time.Time {
+				leases, err := l.Reservations(t.Context(), budget.ReservationQuery{Budget: b.ID, States: []budget.ReservationState{budget.Open}})
+				if err != nil {
+					t.Fatal(err)
 				}
+				for _, r := range leases {
+					if r.Lease {
+						return r.Expires
+					}
+				}
+				return time.Time{}
 			}
-			return time.Time{}
-		}
-		first := expires()
-		eventually(t, func() bool { return expires().Sub(first) > ttl })
+			first := expires()
+			eventually(t, func() bool { return expires().Sub(first) > ttl })
+		})
 	})
 	t.Run("goes on when the store was away", func(t *testing.T) {
-		var failed atomic.Int64
-		s := &flaky{Store: memstore.New(nil)}
-		l, _ := leasing(t, s, budget.LeaseOptions{TTL: 200 * time.Millisecond}, func(err error) {
-			if !errors.Is(err, budget.ErrUnavailable) {
-				t.Errorf("OnError: %v", err)
-			}
-			failed.Add(1)
+		synctest.Test(t, func(t *testing.T) {
+			var failed atomic.Int64
+			s := &flaky{Store: memstore.New(nil)}
+			l, _ := leasing(t, s, budget.LeaseOptions{TTL: 200 * time.Millisecond}, func(err error) {
+				if !errors.Is(err, budget.ErrUnavailable) {
+					t.Errorf("OnError: %v", err)
+				}
+				failed.Add(1)
+			})
+			l.OnPause(func(time.Duration) { runtime.Gosched() })
+			running(t, l)
+			admitted(t, l, one(10))
+			s.away.Store(true)
+			eventually(t, func() bool { return failed.Load() > 3 })
+			s.away.Store(false)
+			admitted(t, l, one(10))
 		})
-		l.OnPause(func(time.Duration) { runtime.Gosched() })
-		running(t, l)
-		admitted(t, l, one(10))
-		s.away.Store(true)
-		eventually(t, func() bool { return failed.Load() > 3 })
-		s.away.Store(false)
-		admitted(t, l, one(10))
 	})
 	t.Run("gives way to those who lack room", func(t *testing.T) {
-		s := memstore.New(nil)
-		l, b := leasing(t, s, budget.LeaseOptions{}, nil)
-		running(t, l)
-		admitted(t, l, one(1000))
-		other := budget.NewLedger(s, nil)
-		if _, err := other.Reserve(t.Context(), one(99_000)); err != nil {
-			t.Error(err)
-		}
-		if got, want := stance(t, l, b.ID), "0 used, 100000 reserved, 1000 leased"; got != want {
-			t.Errorf("%s; want %s", got, want)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			s := memstore.New(nil)
+			l, b := leasing(t, s, budget.LeaseOptions{}, nil)
+			running(t, l)
+			admitted(t, l, one(1000))
+			other := budget.NewLedger(s, nil)
+			if _, err := other.Reserve(t.Context(), one(99_000)); err != nil {
+				t.Error(err)
+			}
+			if got, want := stance(t, l, b.ID), "0 used, 100000 reserved, 1000 leased"; got != want {
+				t.Errorf("%s; want %s", got, want)
+			}
+		})
 	})
 }
 
 // A flaky store is away while a test says so, or does not answer until it says so.
 type flaky struct {
 	budget.Store
-	away atomic.Bool
-	mute sync.RWMutex // locked: nobody gets an answer
+	away   atomic.Bool
+	silent atomic.Pointer[chan struct{}] // not nil: nobody gets an answer before it is closed
+}
+
+// silence lets nobody get an answer until answer is called.
+func (s *flaky) silence() (answer func()) {
+	until := make(chan struct{})
+	s.silent.Store(&until)
+	return func() { s.silent.Store(nil); close(until) }
 }
 
 func (s *flaky) Update(ctx context.Context, fn func(budget.Tx) error) error {
 	if s.away.Load() {
 		return budget.ErrUnavailable
 	}
-	s.mute.RLock()
-	defer s.mute.RUnlock()
+	if until := s.silent.Load(); until != nil {
+		<-*until
+	}
 	return s.Store.Update(ctx, fn)
 }
 
@@ -1062,46 +1077,51 @@ func TestAsyncSettle(t *testing.T) {
 		l, b := leasing(t, s, async, nil)
 		stop := running(t, l)
 		settle := settlements(t, l, "a", 1000)
-		s.mute.Lock() // none of them asks the store
+		answer := s.silence() // none of them asks the store
 		for _, settle := range settle {
 			if err := settle(); err != nil {
 				t.Fatal(err)
 			}
 		}
-		s.mute.Unlock()
+		answer()
 		stop()
 		if got, want := stance(t, l, b.ID), "1000 used, 0 reserved, 0 leased"; got != want {
 			t.Errorf("%s; want %s", got, want)
 		}
 	})
 	t.Run("no more wait than may", func(t *testing.T) {
-		const queue = 4
-		s := &flaky{Store: memstore.New(nil)}
-		l, b := leasing(t, s, budget.LeaseOptions{AsyncSettle: true, AsyncQueue: queue}, nil)
-		stop := running(t, l)
-		settle := settlements(t, l, "a", 100)
-		s.mute.Lock()
-		var returned atomic.Int64
-		var calls sync.WaitGroup
-		calls.Go(func() {
-			for _, settle := range settle {
-				if err := settle(); err != nil {
-					t.Error(err)
-				}
-				returned.Add(1)
+		synctest.Test(t, func(t *testing.T) {
+			const queue = 4
+			s := &flaky{Store: memstore.New(nil)}
+			l, b := leasing(t, s, budget.LeaseOptions{AsyncSettle: true, AsyncQueue: queue}, nil)
+			stop := running(t, l)
+			settle := settlements(t, l, "a", 100)
+			answer := s.silence()
+			var returned atomic.Int64
+			var calls sync.WaitGroup
+			all := func(settle []func() error) {
+				calls.Go(func() {
+					for _, settle := range settle {
+						if err := settle(); err != nil {
+							t.Error(err)
+						}
+						returned.Add(1)
+					}
+				})
+				synctest.Wait()
+			}
+			all(settle[:1]) // which Run is recording then
+			all(settle[1:])
+			if n := returned.Load(); n != 1+queue {
+				t.Errorf("%d returned while the store gave no answer, want the one that is recorded and the %d that may wait", n, queue)
+			}
+			answer()
+			calls.Wait()
+			stop()
+			if got, want := stance(t, l, b.ID), "100 used, 0 reserved, 0 leased"; got != want {
+				t.Errorf("%s; want %s", got, want)
 			}
 		})
-		// The next one waits behind those that Run is recording.
-		eventually(t, func() bool { return returned.Load() >= queue && l.Queued() > 0 })
-		if n := returned.Load(); n > 2*queue {
-			t.Errorf("%d returned while the store gave no answer, %d may wait beside as many under way", n, queue)
-		}
-		s.mute.Unlock()
-		calls.Wait()
-		stop()
-		if got, want := stance(t, l, b.ID), "100 used, 0 reserved, 0 leased"; got != want {
-			t.Errorf("%s; want %s", got, want)
-		}
 	})
 	t.Run("waits for a store that is away", func(t *testing.T) {
 		var failed atomic.Int64
@@ -1124,35 +1144,37 @@ func TestAsyncSettle(t *testing.T) {
 		}
 	})
 	t.Run("what could not be recorded in the end is told, and can be settled again", func(t *testing.T) {
-		var mu sync.Mutex
-		var told []string
-		s := &flaky{Store: memstore.New(nil)}
-		l, b := leasing(t, s, async, func(err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			told = append(told, err.Error())
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var told []string
+			s := &flaky{Store: memstore.New(nil)}
+			l, b := leasing(t, s, async, func(err error) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, err.Error())
+			})
+			stop := running(t, l)
+			settle := settlements(t, l, "a", 10)
+			s.away.Store(true)
+			for _, settle := range settle {
+				if err := settle(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			stop()
+			s.away.Store(false)
+			if !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, "10 settlements were not recorded") }) {
+				t.Errorf("it was told %q", told)
+			}
+			for _, settle := range settle {
+				if err := settle(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s, err := l.Status(t.Context(), b.ID, nil); err != nil || !s.Used.Equal(dec("10")) {
+				t.Errorf("%s used, %v; want 10", s.Used, err)
+			}
 		})
-		stop := running(t, l)
-		settle := settlements(t, l, "a", 10)
-		s.away.Store(true)
-		for _, settle := range settle {
-			if err := settle(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		stop()
-		s.away.Store(false)
-		if !slices.ContainsFunc(told, func(s string) bool { return strings.Contains(s, "10 settlements were not recorded") }) {
-			t.Errorf("it was told %q", told)
-		}
-		for _, settle := range settle {
-			if err := settle(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if s, err := l.Status(t.Context(), b.ID, nil); err != nil || !s.Used.Equal(dec("10")) {
-			t.Errorf("%s used, %v; want 10", s.Used, err)
-		}
 	})
 	t.Run("errors are told", func(t *testing.T) {
 		errs := make(chan error, 1)

@@ -101,8 +101,8 @@ func TestAdmissionWhereTheStoreOpensInOneStep(t *testing.T) {
 }
 
 func TestReservationsAreOpenedInOneStep(t *testing.T) {
-	s := memstore.New(nil)
-	f, o := openOpener(t, s)
+	f, o := openOpener(t, memstore.New(&memstore.Options{Now: func() time.Time { return noon }}))
+	f.StopClock()
 	b := f.create(budget.Budget{})
 	res := f.reserve(request("", 60))
 	named := f.reserve(request("a", 30))
