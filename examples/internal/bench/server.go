@@ -43,8 +43,8 @@ type remote struct {
 	client *http.Client
 }
 
-// serve starts the server example on a place, for so many callers.
-func (l *lab) serve(ctx context.Context, p *place, callers int, at *closers) (*remote, error) {
+// serve starts the server example on a place, for so many callers, with these flags besides.
+func (l *lab) serve(ctx context.Context, p *place, callers int, at *closers, flags ...string) (*remote, error) {
 	program, err := l.serverProgram(ctx)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (l *lab) serve(ctx context.Context, p *place, callers int, at *closers) (*r
 	if err := os.WriteFile(tokens, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	server := exec.CommandContext(ctx, program, "--addr", "127.0.0.1:0", "--db", p.url, "--tokens", tokens)
+	server := exec.CommandContext(ctx, program, append(flags, "--addr", "127.0.0.1:0", "--db", p.url, "--tokens", tokens)...)
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 	server.WaitDelay = time.Minute
 	out, err := server.StdoutPipe()
@@ -174,7 +174,7 @@ func serverRow(table string, r serverRead, callers int) row {
 		if err != nil {
 			return err
 		}
-		asked, err := l.serve(ctx, s.place, callers, at)
+		asked, err := l.serve(ctx, s.place, callers, at, "--now", s.now.Format(time.RFC3339))
 		if err != nil {
 			return err
 		}

@@ -20,9 +20,10 @@ import (
 // their users'; and usage of the last 30 days.
 type service struct {
 	place    *place
-	day      string // an expression for the day of an event
-	month    int64  // when the running month began, microseconds since 1970
-	firstDay int64  // when a history of it begins
+	now      time.Time // the end of last month, so that the running one has as many events on whatever day this runs
+	day      string    // an expression for the day of an event
+	month    int64     // when the running month began, microseconds since 1970
+	firstDay int64     // when a history of it begins
 
 	mu      sync.Mutex // guards queries
 	queries map[string]*sql.Stmt
@@ -40,8 +41,9 @@ func (l *lab) service(ctx context.Context, table string) (*service, error) {
 	if s := l.services[table]; s != nil {
 		return s, nil
 	}
-	now := time.Now().UTC()
+	now := period.Monthly.Bounds(time.Now()).Start.Add(-time.Second)
 	s := &service{
+		now:      now,
 		day:      "strftime('%Y-%m-%d', time / 1000000, 'unixepoch')",
 		month:    period.Monthly.Bounds(now).Start.UnixMicro(),
 		firstDay: period.Daily.Bounds(now).Start.AddDate(0, 0, -30).UnixMicro(),
