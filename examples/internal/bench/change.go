@@ -90,7 +90,7 @@ func (l *lab) change(ctx context.Context, p *place, b budget.Budget) (c changed,
 	if err := p.refresh(ctx); err != nil {
 		return changed{}, err
 	}
-	var log commits
+	log := commits{begun: make(chan struct{})}
 	recorder, err := p.ledger(ctx, &at, &budget.Options{Observe: log.observe})
 	if err != nil {
 		return changed{}, err
@@ -101,6 +101,7 @@ func (l *lab) change(ctx context.Context, p *place, b budget.Budget) (c changed,
 	}
 	stop := startRecording(ctx, recorder)
 	wait(ctx, l.duration/2)
+	log.wait(ctx)
 	start := time.Now()
 	b.Name, b.Limit = "New", decimal.NewFromInt(1_000_000)
 	made, err := changer.Create(ctx, b)
@@ -150,17 +151,27 @@ func startRecording(ctx context.Context, ledger *budget.Ledger) (stop func() int
 
 // commits are the instants at which transactions that recorded had committed.
 type commits struct {
-	mu sync.Mutex
-	at []time.Time
+	mu    sync.Mutex
+	at    []time.Time
+	begun chan struct{} // closed when the first transaction has ended, in a commit or not
+	begin sync.Once
+}
+
+// wait waits for the first transaction's end.
+func (c *commits) wait(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-c.begun:
+	}
 }
 
 func (c *commits) observe(op budget.Op) {
-	if op.Err != nil {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at = append(c.at, time.Now())
+	if op.Err == nil {
+		c.at = append(c.at, time.Now())
+	}
+	c.begin.Do(func() { close(c.begun) })
 }
 
 // longest returns the longest time without a commit, of those that count.

@@ -164,9 +164,10 @@ func (s side) race(ctx context.Context, callers int, length time.Duration) (done
 	return total, context.Cause(ctx)
 }
 
-// loop lets one caller work, as long as there is more to do.
+// loop lets one caller work, as long as there is more to do. It does one operation at least: a turn without any, of callers
+// that got no time before it was up, has no rate.
 func (s side) loop(ctx context.Context, d *dealer, end time.Time, more func() bool, r *done) error {
-	for before := time.Now(); before.Before(end) && more(); {
+	for before := time.Now(); more(); {
 		units, err := s.work(ctx, d)
 		if err != nil {
 			return err
@@ -174,6 +175,9 @@ func (s side) loop(ctx context.Context, d *dealer, end time.Time, more func() bo
 		after := time.Now()
 		r.units += units
 		r.took = append(r.took, after.Sub(before))
+		if !after.Before(end) {
+			break
+		}
 		before = after
 	}
 	return nil

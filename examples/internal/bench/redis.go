@@ -56,7 +56,7 @@ func launchRedis(ctx context.Context, dir string) (*redisServer, error) {
 
 // ready waits until the server answers, and returns its version.
 func (r *redisServer) ready(ctx context.Context) (version string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	client := redis.NewClient(&redis.Options{Addr: r.address})
 	defer client.Close()
