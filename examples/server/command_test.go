@@ -177,7 +177,7 @@ func TestItSaysWhatIsWrongWithTheCommandLine(t *testing.T) {
 		"an argument that is not used": {[]string{"extra"}, "extra"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			c := exec.CommandContext(ctx, binary, append([]string{"--db", "sqlite:" + filepath.Join(t.TempDir(), "x.db")}, test.args...)...)
 			var stderr bytes.Buffer
