@@ -381,8 +381,7 @@ func (v *visit) testRows() {
 
 func (v *visit) testAway() {
 	v.signIn("admin", "/")
-	v.wait(`document.body.dataset.refreshed > 0`)
-	v.want(`document.getElementById("live").textContent`, "")
+	v.wait(`document.body.dataset.refreshed > 0 && document.getElementById("live").textContent === ""`)
 	v.network(network.Conditions{Offline: true})
 	v.wait(`document.getElementById("live").textContent === "The server does not answer: figures may be old."`)
 	v.wantText("#cards", "$203.50")
