@@ -55,7 +55,7 @@ func TestACheckShowsWhatEveryBudgetSays(t *testing.T) {
 
 func TestACheckIsReadableAndHoldsNothing(t *testing.T) {
 	u := newUser(t)
-	u.create("--name", "Acme", "--metric", "dollars", "--limit", "1", "--scope", "tenant=acme", "--allow-resource", "gpt", "--period", "daily")
+	u.create("--name", "Acme", "--metric", "dollars", "--limit", "1", "--scope", "tenant=acme", "--allow-resource", "gpt", "--period", century)
 	u.create("--name", "All", "--metric", "tokens", "--limit", "10", "--enforcement", "soft", "--period", "lifetime")
 	u.ok("reserve", "--tenant", "acme", "--cost", "0.25", "--resource", "gpt")
 	tests := []struct {
@@ -239,7 +239,7 @@ func TestReservationsAreListedBySelection(t *testing.T) {
 func TestReservedAndRefusedIsReadable(t *testing.T) {
 	u := newUser(t)
 	u.create("--name", "Each user", "--metric", "tokens", "--limit", "1000", "--period", "lifetime", "--scope", "user=@each")
-	u.create("--name", "Key", "--metric", "requests", "--limit", "1", "--period", "daily", "--scope", "api_key=k")
+	u.create("--name", "Key", "--metric", "requests", "--limit", "1", "--period", century, "--scope", "api_key=k")
 	text := u.ok("reserve", "--id", "r0", "--user", "ada", "--api-key", "k", "--total-tokens", "600", "--cost", "0").stdout
 	for _, want := range []string{"Reserved until ", " as r0\n", "600 tokens  Each user  user=ada\n", "1 requests  Key "} {
 		if !strings.Contains(text, want) {
@@ -292,7 +292,7 @@ func TestWhatIsWrongWithAReservationIsNamedByItsFlag(t *testing.T) {
 
 func TestWhatASoftBudgetWouldDenyIsShown(t *testing.T) {
 	u := newUser(t)
-	u.create("--name", "Tried out", "--metric", "requests", "--limit", "1", "--enforcement", "soft")
+	u.create("--name", "Tried out", "--metric", "requests", "--limit", "1", "--period", century, "--enforcement", "soft")
 	for range 3 {
 		u.ok("reserve", "--cost", "1")
 	}

@@ -190,6 +190,9 @@ func (u user) writeTrace() string {
 	return u.write("azure.csv.gz", string(packed))
 }
 
+// century is a period that runs all the time in which these tests do: by the clock a shorter one may end between two commands.
+const century = "every:36500d:1990-01-01"
+
 // create makes a budget and returns its id.
 func (u user) create(args ...string) string {
 	u.t.Helper()
