@@ -96,7 +96,7 @@ func (s *settings) run(ctx context.Context, stdout, stderr io.Writer) error {
 		Alerts:  &alert.Options{Sinks: map[string]alert.Sink{"log": slogsink.New(log)}, Default: []string{"log"}},
 	})
 	handler, err := newHandler(config{
-		Ledger: ledger, Store: st, Guard: access.NewGuard(tokens, s.https), Metrics: metrics,
+		Ledger: ledger, Store: st, Guard: access.NewGuard(tokens, s.https, time.Now), Metrics: metrics,
 		Now: now, Zone: zone, Log: log, CORS: s.cors, HTTPS: s.https, Proxy: s.proxy, AlwaysTooMany: s.tooMany,
 	})
 	if err != nil {

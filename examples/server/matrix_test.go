@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/purser-go/purser/budget"
 	"github.com/purser-go/purser/examples/server/internal/access"
@@ -249,7 +250,7 @@ func matrixWorld(t testing.TB) (w *world, guard *access.Guard) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard = access.NewGuard(known, false)
+	guard = access.NewGuard(known, false, func() time.Time { return morning })
 	w = newWorld(t, func(c *config) { c.Guard = guard })
 	w.fill()
 	return w, guard

@@ -129,7 +129,7 @@ func (w *world) serve(zone *time.Location, change []func(*config)) {
 		t.Fatal(err)
 	}
 	c := config{
-		Ledger: w.ledger, Store: w.store, Guard: access.NewGuard(tokens, false), Metrics: metrics,
+		Ledger: w.ledger, Store: w.store, Guard: access.NewGuard(tokens, false, w.now.Now), Metrics: metrics,
 		Now: w.now.Now, Zone: zone, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	}
 	for _, f := range change {

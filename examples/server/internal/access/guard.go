@@ -41,6 +41,7 @@ const (
 type Guard struct {
 	tokens   *Tokens
 	https    bool
+	now      func() time.Time // by which an address that failed too often has waited long enough
 	sessions *expirable.LRU[hash, *Caller]
 	failed   *expirable.LRU[netip.Addr, *rate.Limiter]
 	welcome  *expirable.LRU[visit, struct{}]
@@ -52,10 +53,11 @@ type visit struct {
 }
 
 // NewGuard returns a guard. https says that browsers reach the server by it, so that they are to send cookies by it only.
-// Sessions are kept in memory: a restart signs everybody out.
-func NewGuard(t *Tokens, https bool) *Guard {
+// Sessions are kept in memory: a restart signs everybody out. now returns the time, by which an address that has failed too
+// often may try again: it goes on, also where the clock of what the server tells stands still.
+func NewGuard(t *Tokens, https bool, now func() time.Time) *Guard {
 	return &Guard{
-		tokens: t, https: https,
+		tokens: t, https: https, now: now,
 		sessions: expirable.NewLRU[hash, *Caller](remembered, nil, sessionLasts),
 		failed:   expirable.NewLRU[netip.Addr, *rate.Limiter](remembered, nil, time.Hour),
 		welcome:  expirable.NewLRU[visit, struct{}](remembered, nil, time.Hour),
@@ -81,7 +83,7 @@ func (g *Guard) Authenticate(r *http.Request) (*Caller, error) {
 func (g *Guard) byToken(r *http.Request, token string) (*Caller, error) {
 	v := visit{address: addressOf(r), token: sha256.Sum256([]byte(token))}
 	attempts, ok := g.failed.Get(v.address)
-	if ok && attempts.Tokens() < 1 && !g.welcome.Contains(v) {
+	if ok && attempts.TokensAt(g.now()) < 1 && !g.welcome.Contains(v) {
 		return nil, ErrTooMany
 	}
 	if c := g.tokens.caller(v.token); c != nil {
@@ -92,7 +94,7 @@ func (g *Guard) byToken(r *http.Request, token string) (*Caller, error) {
 		attempts = rate.NewLimiter(rate.Every(failurePause), failures)
 		g.failed.Add(v.address, attempts)
 	}
-	attempts.Allow()
+	attempts.AllowN(g.now(), 1)
 	return nil, ErrUnauthorized
 }
 

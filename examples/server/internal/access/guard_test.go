@@ -7,19 +7,28 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/purser-go/purser/examples/server/internal/access"
 )
 
+// newGuard returns a guard whose clock stands still.
 func newGuard(t *testing.T, https bool) *access.Guard {
+	t.Helper()
+	return newGuardAt(t, https, func() time.Time { return noon })
+}
+
+var noon = time.Date(2026, 3, 15, 12, 0, 0, 0, time.UTC)
+
+func newGuardAt(t *testing.T, https bool, now func() time.Time) *access.Guard {
 	t.Helper()
 	tokens, err := access.ReadTokens([]byte(`[{"token": "ada", "user": "ada"}, {"token": "bob", "user": "bob"}]`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return access.NewGuard(tokens, https)
+	return access.NewGuard(tokens, https, now)
 }
 
 func TestOnlyABearerOfAKnownTokenIsKnown(t *testing.T) {
@@ -63,7 +72,8 @@ func from(address, token string) *http.Request {
 
 // What failed too often can't go on guessing, nor keep those out whom the server knows.
 func TestAnAddressThatFailsTooOftenIsLetInOnlyWithWhatItHasUsedBefore(t *testing.T) {
-	guard := newGuard(t, false)
+	now := noon
+	guard := newGuardAt(t, false, func() time.Time { return now })
 	const here = "192.0.2.1:999"
 	if _, err := guard.Authenticate(from(here, "ada")); err != nil {
 		t.Fatal(err)
@@ -78,9 +88,10 @@ func TestAnAddressThatFailsTooOftenIsLetInOnlyWithWhatItHasUsedBefore(t *testing
 			t.Fatal(err)
 		}
 	}
-	if refused < 800 {
-		t.Errorf("%d of 1000 guesses were refused unseen, want all but about 100", refused)
+	if refused != 900 {
+		t.Errorf("%d of 1000 guesses were refused unseen, want all but 100", refused)
 	}
+	now = now.Add(time.Second - 1)
 	if _, err := guard.Authenticate(from(here, "bob")); !errors.Is(err, access.ErrTooMany) {
 		t.Errorf("a token that would have been guessed right: %v, want ErrTooMany", err)
 	}
@@ -89,6 +100,10 @@ func TestAnAddressThatFailsTooOftenIsLetInOnlyWithWhatItHasUsedBefore(t *testing
 	}
 	if _, err := guard.Authenticate(from("192.0.2.2:999", "bob")); err != nil {
 		t.Errorf("from another address: %v", err)
+	}
+	now = now.Add(1)
+	if _, err := guard.Authenticate(from(here, "bob")); err != nil {
+		t.Errorf("after a second: %v", err)
 	}
 }
 

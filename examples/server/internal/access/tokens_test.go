@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -30,7 +31,7 @@ func TestReadTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard := access.NewGuard(tokens, false)
+	guard := access.NewGuard(tokens, false, time.Now)
 	for token, want := range map[string]access.Caller{
 		"one-secret": {User: "ada", Tenant: "acme", Permissions: []string{"platform:*"}, APIKeys: []string{"k1", "k2"}},
 		"another":    {User: "0"},
