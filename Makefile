@@ -27,7 +27,7 @@ help:
 test: tools postgres chromium ## all tests, of the library and the examples, with Postgres and Chromium (at most 20 minutes on two cores)
 	GOWORK=off go build ./...
 	GOWORK=off go vet ./...
-	RAPID_CHECKS=$(RAPID_CHECKS) RAPID_SEED=$(RAPID_SEED) bin/withpostgres bin/gotest $(RACE) -count=1 -timeout 15m $(ALL)
+	RAPID_CHECKS=$(RAPID_CHECKS) RAPID_SEED=$(RAPID_SEED) bin/withpostgres bin/gotest $(RACE) -count=1 -timeout 30m $(ALL)
 	for driver in $(DRIVERS); do (cd $$driver && GOWORK=off $(CURDIR)/bin/gotest -count=1 ./...) || exit; done
 
 .PHONY: test-short
