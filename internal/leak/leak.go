@@ -35,6 +35,15 @@ func VerifyNone(t testing.TB, options ...goleak.Option) {
 	}
 }
 
+// OfPools excepts what belongs to connections that are open: the goroutine of each pool, and one that the driver for Postgres
+// leaves with a connection to which it was slow to write, until that is used again or closed.
+func OfPools() []goleak.Option {
+	return []goleak.Option{
+		goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"),
+		goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgconn/internal/bgreader.(*BGReader).bgRead"),
+	}
+}
+
 // find returns an error that shows what has not ended after so long.
 func find(patience time.Duration, options ...goleak.Option) (err error) {
 	for deadline := time.Now().Add(patience); ; {

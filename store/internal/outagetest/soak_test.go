@@ -132,7 +132,7 @@ func (s *soaked) run(leases *budget.LeaseOptions, of budget.Store) {
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		s.Errorf("Run ended with %v", err)
 	}
-	leak.VerifyNone(s, before, goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"))
+	leak.VerifyNone(s, append(leak.OfPools(), before)...)
 	s.Logf("%d KiB more are in use than after the first operations, %d reservations from memory", growth>>10, s.leased.Load())
 }
 
