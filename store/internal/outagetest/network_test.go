@@ -9,6 +9,8 @@ import (
 	"github.com/purser-go/purser/internal/pgtest"
 )
 
+const answersTakeAWhile = "answers take a while, so calls do"
+
 // The network between ledgers and their server is slow, breaks, or loses what is said.
 func TestNetwork(t *testing.T) {
 	t.Parallel()
@@ -18,7 +20,7 @@ func TestNetwork(t *testing.T) {
 		name  string
 		fault func(*proxy, *fleet)
 	}{
-		{"answers take a while, so calls do", func(p *proxy, f *fleet) {
+		{answersTakeAWhile, func(p *proxy, f *fleet) {
 			p.become(passing, 50*time.Millisecond)
 			f.goOn()
 		}},
@@ -61,7 +63,14 @@ func TestNetwork(t *testing.T) {
 			execute(t, admin, "CREATE DATABASE "+database)
 			url := strings.Replace(server.URL(), "/postgres?", "/"+database+"?", 1)
 			p := throughProxy(t, url)
-			f := launch(t, p.url)
+			flush := flushTimeout
+			if tt.name == answersTakeAWhile {
+				// A second is not enough for the many answers that a new connection needs, if the machine is slow too: it
+				// would be closed for that, and the next one be as new.
+				flush = longestWait
+			}
+			makeBudgets(t, opened(t, p.url))
+			f := launchPatient(t, flush, opened(t, p.url), opened(t, p.url))
 			tt.fault(p, f)
 			p.become(passing, 0)
 			f.goOn()
