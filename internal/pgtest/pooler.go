@@ -87,7 +87,7 @@ func answering(url string) error {
 		return err
 	}
 	defer db.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
 		if err = db.PingContext(ctx); err == nil || ctx.Err() != nil {
