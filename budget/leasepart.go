@@ -78,11 +78,12 @@ func (p *part) asks(units int64, now moment) {
 	p.largest = max(p.largest, min(units, mostLeased/firstChunk))
 }
 
-// use lets a request have so much. It needs the mutex.
+// use lets a request have so much. The keeper tops up what is half used when it looks after all parts, and is told of what
+// will not last until then: each order of its own makes the flush that it falls in a longer one. It needs the mutex.
 func (l *leases) use(p *part, units int64, now moment) {
 	p.out += units
 	p.asks(units, now)
-	if p.free() < p.chunk/2 {
+	if p.free() < max(p.chunk/8, firstChunk/2*p.unit) {
 		l.tell(p)
 	}
 }
