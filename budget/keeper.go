@@ -11,7 +11,7 @@ import (
 
 const (
 	// pollInterval is how often a process looks whether others want the room that it has leased, and whether budgets have
-	// changed.
+	// changed, and tops up what it has leased.
 	pollInterval = 50 * time.Millisecond
 
 	// retryInterval is how long a process waits that the store has failed.

@@ -214,25 +214,63 @@ func TestALeaseFollowsHowFastItIsUsed(t *testing.T) {
 	p := lone(t)
 	b := p.create(budget.Budget{Limit: dec("1000000")})
 	p.warm(one(1))
-	// use uses one after each pause, for so long.
-	use := func(pause, long time.Duration) {
-		t.Helper()
-		for end := p.monotonic + long; p.monotonic < end; p.world.pass(pause) {
-			if err := p.reserve(one(1)).Settle(t.Context(), input(1)); err != nil {
-				t.Fatal(err)
-			}
-			if p.monotonic%(50*time.Millisecond) == 0 {
-				p.step()
-			}
-		}
-	}
-	use(time.Millisecond, 2*time.Second)
+	p.use(time.Millisecond, 2*time.Second)
 	if got := p.status(b.ID, nil).Leased; got.LessThan(dec("500")) || got.GreaterThan(dec("1500")) {
 		t.Errorf("%s leased at a thousand requests a second", got)
 	}
-	use(50*time.Millisecond, time.Minute)
+	p.use(50*time.Millisecond, time.Minute)
 	if got := p.status(b.ID, nil).Leased; got.GreaterThan(dec("40")) {
 		t.Errorf("%s leased at twenty requests a second", got)
+	}
+}
+
+// use reserves and settles one after each pause, for so long.
+func (p *process) use(pause, long time.Duration) {
+	p.t.Helper()
+	for end := p.monotonic + long; p.monotonic < end; p.world.pass(pause) {
+		if err := p.reserve(one(1)).Settle(p.t.Context(), input(1)); err != nil {
+			p.t.Fatal(err)
+		}
+		if p.monotonic%(50*time.Millisecond) == 0 {
+			p.step()
+		}
+	}
+}
+
+// An order makes a flush longer, so there is none for each part that is half used, at the moment at which it is.
+func TestALeaseIsToppedUpAtTheNextLookUnlessItMayNotLastUntilThen(t *testing.T) {
+	tests := map[string]struct {
+		of20 int64 // so many parts of what is leased are used
+		keep bool  // the keeper, when it is told, tops up
+		step bool  // and when it looks after all
+	}{
+		"some":                    {of20: 4},
+		"half":                    {of20: 10, step: true},
+		"most":                    {of20: 17, step: true},
+		"what two looks may need": {of20: 19, keep: true, step: true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := lone(t)
+			b := p.create(budget.Budget{Limit: dec("1000000")})
+			p.warm(one(1))
+			p.use(time.Millisecond, 2*time.Second)
+			leased := func() int64 { return p.status(b.ID, nil).Leased.IntPart() }
+			before := leased()
+			for range before * test.of20 / 20 {
+				p.fromMemory(one(1))
+			}
+			if err := p.KeepLeases(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if after := leased(); after > before != test.keep {
+				t.Errorf("once told, the keeper has leased %d where it had %d: topped up is to be %t", after, before, test.keep)
+			}
+			p.step()
+			if after := leased(); after > before != test.step {
+				t.Errorf("after a look it has leased %d where it had %d: topped up is to be %t", after, before, test.step)
+			}
+		})
 	}
 }
 

@@ -78,12 +78,12 @@ func (p *part) asks(units int64, now moment) {
 	p.largest = max(p.largest, min(units, mostLeased/firstChunk))
 }
 
-// use lets a request have so much. The keeper tops up what is half used when it looks after all parts, and is told of what
-// will not last until then: each order of its own makes the flush that it falls in a longer one. It needs the mutex.
+// use lets a request have so much. A part that is half used is topped up when the keeper looks after all; the keeper is told
+// only of what may not last until then, since each order makes the flush that it falls in a longer one. It needs the mutex.
 func (l *leases) use(p *part, units int64, now moment) {
 	p.out += units
 	p.asks(units, now)
-	if p.free() < max(p.chunk/8, firstChunk/2*p.unit) {
+	if p.free() < max(p.chunk/urgentPart, firstChunk/2*p.unit) {
 		l.tell(p)
 	}
 }
@@ -161,10 +161,11 @@ type leaseOrder struct {
 
 // A part is to last so long, at the pace at which requests asked for it since it was last given more. What they asked for
 // in a short time says little: it counts as if it had been that of pollInterval. At first, and at least, a part is for so
-// many requests.
+// many requests. How soon half of these are used up is not known.
 const (
 	partLasts  = time.Second
 	firstChunk = 16
+	urgentPart = int64(partLasts / (2 * pollInterval)) // such a part of it is used up within two looks of the keeper
 )
 
 // How long nothing is leased of a counter of which nothing could be had, and of one that others wanted.
