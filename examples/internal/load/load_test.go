@@ -98,19 +98,25 @@ func plan(t *testing.T, duration time.Duration) load.Plan {
 
 func unwatched(*load.Sum) {}
 
-// conductUntil conducts a load until enough has come of it, however long that takes this machine.
+// conductUntil conducts a load until enough has come of it, which is asked whenever a process has said what it did. That may
+// take this machine long, and the load ends long before its time is over.
 func conductUntil(t *testing.T, enough func(*load.Sum) bool, behaviours ...string) (*load.Sum, error) {
 	t.Helper()
+	const planned = 3 * time.Minute
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	came := false
-	sum, err := load.Conduct(ctx, len(behaviours), commands(behaviours...), plan(t, 3*time.Minute), func(sum *load.Sum) {
-		if came = came || enough(sum); came {
+	sum, err := load.Conduct(ctx, len(behaviours), commands(behaviours...), plan(t, planned), func(sum *load.Sum) {
+		if enough(sum) {
+			came = true
 			cancel()
 		}
 	})
 	if !came {
 		t.Error("the load does not come to what is waited for")
+	}
+	if sum.Elapsed >= planned {
+		t.Errorf("it took %s, want that it ends early", sum.Elapsed)
 	}
 	return sum, err
 }
