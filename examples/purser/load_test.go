@@ -26,25 +26,37 @@ func amountIn(t *testing.T, o object, name string) decimal.Decimal {
 	return d
 }
 
-// loadUntil interrupts a load once enough has come of it, however long that takes this machine, and returns what it says.
+// loadUntil interrupts a load once enough has come of it, which may take this machine long, and returns what it says.
 func (u user) loadUntil(enough func() bool, args ...string) done {
 	u.t.Helper()
-	c := u.command(append([]string{"load", "--duration", "1h"}, args...)...)
+	const planned = 5 * time.Minute
+	c := u.command(append([]string{"load", "--duration", planned.String()}, args...)...)
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
+	began := time.Now()
 	if err := c.Start(); err != nil {
 		u.t.Fatal(err)
 	}
-	for deadline := time.Now().Add(3 * time.Minute); !enough(); {
-		if time.Now().After(deadline) {
-			u.t.Errorf("the load %q does not come to what is waited for", args)
-			break
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = c.Wait() // its exit code is checked below
+	}()
+	u.t.Cleanup(func() { <-ended })
+	for !enough() {
+		select {
+		case <-ended:
+			u.t.Fatalf("the load %q ended, and did not come to what is waited for\n%s%s", args, &stdout, &stderr)
+		case <-time.After(50 * time.Millisecond): // it needs the machine
 		}
 	}
 	if err := c.Process.Signal(os.Interrupt); err != nil {
 		u.t.Fatal(err)
 	}
-	_ = c.Wait() // its exit code is checked below
+	<-ended
+	if took := time.Since(began); took >= planned {
+		u.t.Errorf("the load %q took %s, want that an interrupt ends it", args, took)
+	}
 	return done{u.t, c.Args[1:], c.ProcessState.ExitCode(), stdout.String(), stderr.String()}.want(exitOK)
 }
 
@@ -256,7 +268,12 @@ func TestALoadTellsOnATerminalHowItGoes(t *testing.T) {
 	id := u.create("--name", "Acme", "--metric", "tokens", "--limit", "1000000")
 	w := u.startOnTerminal(&pty.Winsize{Rows: 24, Cols: 130}, "load", "--budget", id, "--duration", "1h")
 	w.until(`load [█░]{20}  [\d,]+/s  p50/p99 [\d.,]+/[\d,.]+ ms  [\d,]+ used  \d+ reserved  0 refused\r\n`)
-	if left := screen(w.interrupt()); !strings.HasPrefix(left, "admitted ") || strings.Contains(left, "░") {
-		t.Errorf("on the terminal stays\n%s\nwant what came of the load, and no line", left)
+	for end, written := range map[string]string{
+		"an interrupt": w.interrupt(),
+		"its time":     u.onTerminal(130, nil, "load", "--budget", id, "--duration", "1s"),
+	} {
+		if left := screen(written); !strings.HasPrefix(left, "admitted ") || strings.Contains(left, "░") {
+			t.Errorf("ended by %s, on the terminal stays\n%s\nwant what came of the load, and no line", end, left)
+		}
 	}
 }

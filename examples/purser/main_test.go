@@ -72,8 +72,9 @@ type done struct {
 	stderr string
 }
 
+// command ends with the test at the latest.
 func (u user) command(args ...string) *exec.Cmd {
-	c := exec.Command(binary, args...)
+	c := exec.CommandContext(u.t.Context(), binary, args...)
 	c.Dir = u.dir
 	c.Env = []string{"HOME=" + u.dir, "USER=tester", "PURSER_DB=" + u.db, "TMPDIR=" + u.dir}
 	return c
