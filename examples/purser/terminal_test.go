@@ -9,6 +9,8 @@ import (
 
 	"github.com/creack/pty"
 	"go.uber.org/goleak"
+
+	"github.com/purser-go/purser/internal/leak"
 )
 
 // onTerminal runs a command on a terminal of so many columns, with these environment variables besides the usual ones, and
@@ -123,7 +125,7 @@ func TestColoursAreForTerminalsUnlessUnwanted(t *testing.T) {
 }
 
 func TestProgressEndsWithAllThatItStarted(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer leak.VerifyNone(t, goleak.IgnoreCurrent())
 	terminal, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
