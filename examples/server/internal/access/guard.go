@@ -54,7 +54,7 @@ type visit struct {
 
 // NewGuard returns a guard. https says that browsers reach the server by it, so that they are to send cookies by it only.
 // Sessions are kept in memory: a restart signs everybody out. now returns the time, by which an address that has failed too
-// often may try again: it goes on, also where the clock of what the server tells stands still.
+// often may try again. It must go on: the clock that --now freezes would keep such an address out for good.
 func NewGuard(t *Tokens, https bool, now func() time.Time) *Guard {
 	return &Guard{
 		tokens: t, https: https, now: now,

@@ -31,7 +31,7 @@ func TestReadTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard := access.NewGuard(tokens, false, time.Now)
+	guard := access.NewGuard(tokens, false, func() time.Time { return noon })
 	for token, want := range map[string]access.Caller{
 		"one-secret": {User: "ada", Tenant: "acme", Permissions: []string{"platform:*"}, APIKeys: []string{"k1", "k2"}},
 		"another":    {User: "0"},
