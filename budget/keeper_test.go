@@ -1035,11 +1035,13 @@ type flaky struct {
 	silent atomic.Pointer[chan struct{}] // not nil: nobody gets an answer before it is closed
 }
 
-// silence lets nobody get an answer until answer is called.
-func (s *flaky) silence() (answer func()) {
+// silence lets nobody get an answer until answer is called, or the test ends: Run, which ends with it, may wait for one.
+func (s *flaky) silence(t testing.TB) (answer func()) {
 	until := make(chan struct{})
 	s.silent.Store(&until)
-	return func() { s.silent.Store(nil); close(until) }
+	answer = sync.OnceFunc(func() { s.silent.Store(nil); close(until) })
+	t.Cleanup(answer)
+	return answer
 }
 
 func (s *flaky) Update(ctx context.Context, fn func(budget.Tx) error) error {
@@ -1077,7 +1079,7 @@ func TestAsyncSettle(t *testing.T) {
 		l, b := leasing(t, s, async, nil)
 		stop := running(t, l)
 		settle := settlements(t, l, "a", 1000)
-		answer := s.silence() // none of them asks the store
+		answer := s.silence(t) // none of them asks the store
 		for _, settle := range settle {
 			if err := settle(); err != nil {
 				t.Fatal(err)
@@ -1096,7 +1098,7 @@ func TestAsyncSettle(t *testing.T) {
 			l, b := leasing(t, s, budget.LeaseOptions{AsyncSettle: true, AsyncQueue: queue}, nil)
 			stop := running(t, l)
 			settle := settlements(t, l, "a", 100)
-			answer := s.silence()
+			answer := s.silence(t)
 			var returned atomic.Int64
 			var calls sync.WaitGroup
 			all := func(settle []func() error) {
