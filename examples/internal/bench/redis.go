@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/purser-go/purser/internal/pgtest"
 )
 
 // A redisServer is a Redis that writes nothing to the disk.
@@ -31,15 +33,8 @@ func launchRedis(ctx context.Context, dir string) (*redisServer, error) {
 	if err != nil {
 		return nil, errLeftOut{"there is no redis-server (Debian and Ubuntu: apt-get install redis-server)"}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	r := &redisServer{address: listener.Addr().String()}
-	_, port, _ := net.SplitHostPort(r.address)
-	if err := listener.Close(); err != nil {
-		return nil, err
-	}
+	port := strconv.Itoa(pgtest.FreePort())
+	r := &redisServer{address: net.JoinHostPort("127.0.0.1", port)}
 	r.shell = exec.Command("/bin/sh", "-c", keepRedis, "sh", program,
 		"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--save", "", "--appendonly", "no")
 	if r.input, err = r.shell.StdinPipe(); err != nil {
