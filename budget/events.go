@@ -55,7 +55,7 @@ func (l *Ledger) Events(ctx context.Context, q EventQuery) iter.Seq2[StoredEvent
 				next.Limit = min(pageSize, left)
 			}
 			var page []StoredEvent
-			err := l.view(ctx, "events", func(r ReadTx) (err error) {
+			err := l.look(ctx, "events", func(r ReadTx) (err error) {
 				page, err = r.Events(ctx, next)
 				return err
 			})
