@@ -47,11 +47,11 @@ func namedSteps() []namedStep {
 			return err
 		}},
 		{"TakeReservations", func(ctx context.Context, tx budget.Tx, names []string) error {
-			var keys []budget.ReservationKey
-			for _, name := range names {
-				keys = append(keys, budget.ReservationKey{Tenant: "stored", ID: name})
-			}
-			_, err := take(ctx, tx, 0, keys...)
+			_, err := take(ctx, tx, 0, reservationsNamed("stored", names)...)
+			return err
+		}},
+		{"TakeReservations that looks for overdue ones too", func(ctx context.Context, tx budget.Tx, names []string) error {
+			_, err := take(ctx, tx, 10, reservationsNamed("stored", names)...)
 			return err
 		}},
 		{"LockEvents", func(ctx context.Context, tx budget.Tx, names []string) error {
@@ -93,6 +93,14 @@ func claimsNamed(prefix string, names []string) []budget.KeyClaim {
 		claims = append(claims, keyClaim(prefix+name))
 	}
 	return claims
+}
+
+func reservationsNamed(tenant string, names []string) []budget.ReservationKey {
+	var keys []budget.ReservationKey
+	for _, name := range names {
+		keys = append(keys, budget.ReservationKey{Tenant: tenant, ID: name})
+	}
+	return keys
 }
 
 func keysNamed(budgetID string, names []string) []budget.CounterKey {
