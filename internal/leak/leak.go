@@ -1,6 +1,6 @@
 // Package leak finds goroutines that tests leave behind. It is goleak, but for its patience, which is half a second: a
-// driver that closes a connection in the middle of a statement takes up to 15 seconds to do so behind the caller's back,
-// and more than that half where a server has other things to do.
+// driver that closes a connection in the middle of a statement goes on behind the caller's back, for up to 15 seconds, and
+// for longer where the server has other things to do.
 package leak
 
 import (
