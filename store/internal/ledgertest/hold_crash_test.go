@@ -59,10 +59,9 @@ func TestWhatAKilledProcessHeldComesBackAndWhatItSettledStays(t *testing.T) {
 			}
 
 			open := before.in(budget.Open)
-			// Half the time is left for the real clock, by which processes need a while to start and to be killed.
-			s.pass(t, 30*time.Minute)
+			s.pass(t, heldFor-time.Hour) // an hour by the real clock is left for what processes took
 			refusedAll(t, s, ledger)
-			s.pass(t, 31*time.Minute)
+			s.pass(t, 61*time.Minute)
 			if got := before.of("ever"); got.Reserved == 0 || open == 0 {
 				t.Fatalf("nothing was held: %+v", got)
 			}
@@ -125,10 +124,13 @@ func (f *facts) bear(t *testing.T, id, last string) {
 // tokensOf is what the reservation with this id asks for. One more is settled.
 func tokensOf(id string) int64 { return int64(len(id)%5) + 1 }
 
+// heldFor is how long it holds its room.
+const heldFor = 7 * 24 * time.Hour
+
 func roomFor(id string) budget.Request {
 	return budget.Request{
 		ID: id, Subject: usage.Subject{Tenant: "t", User: fmt.Sprintf("u%d", len(id)%3)},
-		Estimate: usage.Amounts{InputTokens: tokensOf(id)}, TTL: time.Hour,
+		Estimate: usage.Amounts{InputTokens: tokensOf(id)}, TTL: heldFor,
 	}
 }
 
