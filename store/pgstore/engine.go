@@ -64,7 +64,7 @@ func newEngine(schema string) *engine {
 		" ON CONFLICT (tenant, id) DO NOTHING RETURNING tenant, id)" +
 		" SELECT version, CASE WHEN (SELECT count(*) FROM inserted) < cardinality($1::text[])" +
 		" THEN (SELECT COALESCE(json_agg(json_build_array(tenant, id)), '[]')::text FROM inserted) END" +
-		e.catalog()
+		" FROM " + e.Table("purser_catalog")
 	return e
 }
 
@@ -103,11 +103,6 @@ func keysText(others int) string {
 // addingText returns what makes an INSERT add to the rows that stand.
 func addingText[R any](columns []bunstore.Column[R], key int) string {
 	return " ON CONFLICT (" + bunstore.Names(columns[:key]) + ") DO UPDATE SET " + bunstore.Sums(columns[key:])
-}
-
-// catalog is where a statement reads the catalog's one row from. That there is but one is told to the planner.
-func (e *engine) catalog() string {
-	return " FROM (SELECT version FROM " + e.Table("purser_catalog") + " WHERE id = 1) AS catalog"
 }
 
 func (*engine) Bun() schema.Dialect { return pgdialect.New() }

@@ -13,7 +13,8 @@ import (
 // takeText returns the statement that locks reservations and reads them. Its arguments are the tenants and the ids.
 func takeText(e *engine) string {
 	names := bunstore.Names(bunstore.ReservationColumns)
-	return "SELECT version, " + now + ", FALSE, " + zeros(bunstore.ReservationColumns) + e.catalog() +
+	return "SELECT version, " + now + ", FALSE, " + zeros(bunstore.ReservationColumns) +
+		" FROM " + e.Table("purser_catalog") +
 		" UNION ALL SELECT NULL, NULL, NULL, found.* FROM (" + keysText(0) + ") AS given" + e.lookingUp(names, "")
 }
 
@@ -37,7 +38,7 @@ func takeOverdueText(e *engine) string {
 		" taken AS MATERIALIZED (SELECT named, found.* FROM (SELECT tenant, id, named FROM candidates ORDER BY " + eventOrder + ") AS given" +
 		e.lookingUp(names, " AND (given.named OR "+overdue+")") + ")" +
 		" SELECT version, now, (SELECT count(*) FROM overdue) = $3 AND (SELECT count(*) FROM taken WHERE NOT named) < $3, " +
-		zeros(bunstore.ReservationColumns) + e.catalog() + ", clock" +
+		zeros(bunstore.ReservationColumns) + " FROM clock, " + e.Table("purser_catalog") +
 		" UNION ALL SELECT NULL, NULL, NULL, " + names + " FROM taken"
 }
 
