@@ -2,11 +2,9 @@ package outagetest
 
 import (
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -131,13 +129,16 @@ func each(t *testing.T, db *sql.DB, query string, row func(scan func(...any) err
 	}
 }
 
-// opened opens a store that is there. Where the URL limits how long a statement may take, a slow machine may need some tries.
+// opened opens a store that is there.
 func opened(t *testing.T, url string) *store.Store {
 	t.Helper()
 	s, err := store.Open(t.Context(), url, nil)
-	for began := time.Now(); errors.Is(err, budget.ErrUnavailable) && time.Since(began) < longestWait; {
-		s, err = store.Open(t.Context(), url, nil)
-	}
+	return mustOpen(t, s, err)
+}
+
+// mustOpen takes what Open returned. It closes the store when the test ends.
+func mustOpen(t *testing.T, s *store.Store, err error) *store.Store {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
