@@ -18,6 +18,9 @@ const (
 	// How long one transaction may take, unless a test says otherwise. A store that does not answer is told by then.
 	flushTimeout = time.Second
 
+	// The same where no call is to fail for the machine's sake: the ledger's own default.
+	patientFlush = 10 * time.Second
+
 	// After so long without what a test waits for, it is lost.
 	longestWait = 60 * time.Second
 )
@@ -31,6 +34,7 @@ type callers struct {
 	ledger  *budget.Ledger
 	leases  bool
 	flush   time.Duration // how long one transaction may take
+	rest    func()        // ends the ledger's Run
 	group   sync.WaitGroup
 	news    chan struct{} // something has changed
 	stopped chan struct{}

@@ -19,37 +19,36 @@ import (
 type fleet struct {
 	*testing.T
 	asking, leasing *callers
-	rest            func() // ends Run, of both
 }
 
 // launch makes budgets and lets callers work on the store that a URL names.
 func launch(t *testing.T, url string) *fleet {
 	t.Helper()
+	return launchPatient(t, flushTimeout, url)
+}
+
+// launchPatient is launch with ledgers one transaction of which may take so long.
+func launchPatient(t *testing.T, flush time.Duration, url string) *fleet {
+	t.Helper()
 	makeBudgets(t, opened(t, url))
-	return launchOn(t, opened(t, url), opened(t, url))
+	return launchOn(t, flush, opened(t, url), opened(t, url))
 }
 
 // launchOn lets callers work on two stores with the same tables, which have budgets.
-func launchOn(t *testing.T, one, other budget.Store) *fleet {
+func launchOn(t *testing.T, flush time.Duration, one, other budget.Store) *fleet {
 	t.Helper()
-	return launchPatient(t, flushTimeout, one, other)
-}
-
-// launchPatient is launchOn with ledgers one transaction of which may take so long.
-func launchPatient(t *testing.T, flush time.Duration, one, other budget.Store) *fleet {
-	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	f := &fleet{T: t, rest: func() { stop(); running.Wait() }}
+	f := &fleet{
+		T:       t,
+		asking:  callAndRun(t, "asking", one, flush, nil),
+		leasing: callAndRun(t, "leasing", other, flush, &budget.LeaseOptions{TTL: 2 * time.Second}),
+	}
 	t.Cleanup(f.rest)
-	f.asking = callUntil(ctx, t, &running, "asking", one, nil, flush)
-	f.leasing = callUntil(ctx, t, &running, "leasing", other, &budget.LeaseOptions{TTL: 2 * time.Second}, flush)
 	f.goOn()
 	return f
 }
 
-// callUntil lets callers work, and the ledger's Run until ctx ends.
-func callUntil(ctx context.Context, t tester, running *sync.WaitGroup, name string, s budget.Store, leases *budget.LeaseOptions, flush time.Duration) *callers {
+// callAndRun lets callers work, and the ledger's Run until they are told to rest.
+func callAndRun(t tester, name string, s budget.Store, flush time.Duration, leases *budget.LeaseOptions) *callers {
 	var c *callers
 	ready := make(chan struct{})
 	ledger := budget.NewLedger(s, &budget.Options{
@@ -59,12 +58,15 @@ func callUntil(ctx context.Context, t tester, running *sync.WaitGroup, name stri
 			c.hear(err)
 		},
 	})
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
 	running.Go(func() {
 		if err := ledger.Run(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("Run ended with %v", err)
 		}
 	})
 	c = call(t, name, ledger, leases != nil, flush)
+	c.rest = func() { stop(); running.Wait() }
 	close(ready)
 	return c
 }
@@ -127,6 +129,12 @@ func (f *fleet) failInRun() {
 	f.Helper()
 	f.asking.failInRun()
 	f.leasing.failInRun()
+}
+
+// rest ends Run of both.
+func (f *fleet) rest() {
+	f.asking.rest()
+	f.leasing.rest()
 }
 
 // prove stops everything and compares what the tables hold with what the callers were told.

@@ -82,5 +82,5 @@ func launchOnOne(t *testing.T, path string) (*sql.DB, *fleet) {
 		t.Fatal(err)
 	}
 	makeBudgets(t, s)
-	return db, launchOn(t, s, s)
+	return db, launchOn(t, flushTimeout, s, s)
 }

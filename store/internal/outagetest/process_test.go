@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/purser-go/purser/store"
@@ -66,8 +65,7 @@ func serve(url, name string) {
 			fmt.Println("done")
 		case stop:
 			told := p.callers.stop()
-			cancel()
-			p.running.Wait()
+			p.callers.rest()
 			text, err := json.Marshal(told)
 			p.must(err)
 			fmt.Println(string(text))
@@ -81,7 +79,6 @@ type server struct {
 	url     string
 	store   *store.Store
 	callers *callers
-	running sync.WaitGroup
 	locker  *sql.Conn
 }
 
@@ -108,7 +105,7 @@ func (p *server) work(name string) {
 	var err error
 	p.store, err = store.Open(p.ctx, p.url, nil)
 	p.must(err)
-	p.callers = callUntil(p.ctx, p, &p.running, name, p.store, nil, flushTimeout)
+	p.callers = callAndRun(p, name, p.store, flushTimeout, nil)
 }
 
 // lock takes the right to write to a SQLite file.

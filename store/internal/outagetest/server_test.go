@@ -164,7 +164,7 @@ func TestLocksHeldForLong(t *testing.T) {
 			t.Parallel()
 			url := pgtest.URL(t)
 			makeBudgets(t, opened(t, url))
-			f := launchOn(t, openedUnlessSlow(t, url+tt.parameter), openedUnlessSlow(t, url+tt.parameter))
+			f := launchOn(t, flushTimeout, openedUnlessSlow(t, url+tt.parameter), openedUnlessSlow(t, url+tt.parameter))
 			tx, err := plain(t, url).BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
