@@ -51,8 +51,10 @@ func TestConcurrentCallsOnLeasesAreAdmittedAsIfTheyCameOneAfterTheOther(t *testi
 }
 
 const (
-	historyLimit = 300
-	historyCalls = 198 // that may be admitted
+	historyLimit   = 300
+	historyClients = 6
+	callsOfClient  = 33
+	historyCalls   = historyClients * callsOfClient // that may be admitted
 )
 
 // A leaseCall is a call that did something, as the specification sees it.
@@ -199,12 +201,11 @@ func playOnLeases(t *testing.T, seed uint64) *leaseHistory {
 		if _, err := processes[1].Create(ctx, withDefaults(b)); err != nil {
 			t.Fatal(err)
 		}
-		const clients = 6
-		for i := range clients {
+		for i := range historyClients {
 			c := &leaseClient{leaseHistory: h, process: processes[i%len(processes)], id: i, random: rand.New(rand.NewPCG(seed, uint64(100+i)))}
 			calling.Go(c.work)
 		}
-		h.cutOff(processes[0].line, clients)
+		h.cutOff(processes[0].line, historyClients)
 		calling.Wait()
 		cancel()
 		running.Wait()
@@ -274,7 +275,7 @@ type leaseTicket struct {
 // the limit.
 func (c *leaseClient) work() {
 	wasCut := false
-	for range historyCalls / 6 {
+	for range callsOfClient {
 		pause, most := 2*time.Second, 9
 		if c.process.line.isCut() {
 			wasCut, pause, most = true, 7*time.Second, 1
